@@ -1,0 +1,1 @@
+//! HostedCluster on GCP for the adapter: resource policy and shipped task config.

@@ -1,0 +1,1 @@
+//! OCM CloudEvents over gRPC: protobuf, attributes, codecs.

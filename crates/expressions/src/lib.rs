@@ -1,0 +1,1 @@
+//! Compiled CEL and Go templates: checked at load, bounded at run.

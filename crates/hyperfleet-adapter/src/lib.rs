@@ -1,0 +1,1 @@
+//! The config-driven adapter: params, preconditions, resources, report.

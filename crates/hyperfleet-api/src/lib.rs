@@ -1,0 +1,1 @@
+//! The HyperFleet API: clusters, node pools, adapter statuses, aggregation.

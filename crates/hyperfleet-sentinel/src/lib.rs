@@ -1,0 +1,1 @@
+//! Decides which resources need a pulse and publishes it.

@@ -1,0 +1,1 @@
+//! HyperFleet resources, adapter statuses, problem errors and the pulse event.

@@ -1,0 +1,1 @@
+//! The one binary for a laptop: up, demo, and every service as a subcommand.

@@ -1,0 +1,1 @@
+//! Plays the HyperShift operator on a sandbox or a real API server.

@@ -1,0 +1,1 @@
+//! HostedCluster on GCP: fields, rules, diffs, status mapping, timelines.

@@ -1,0 +1,1 @@
+//! The Kubernetes JSONPath dialect: parsed once, evaluated over JSON values.

@@ -1,0 +1,1 @@
+//! Kubeconfig, dynamic objects, server-side apply, per-object watches.

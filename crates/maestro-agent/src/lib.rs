@@ -1,0 +1,1 @@
+//! Applies works to one cluster and returns what became of them.

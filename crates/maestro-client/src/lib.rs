@@ -1,0 +1,1 @@
+//! The Maestro SDK: works per consumer, typed errors, a watch that misses nothing.

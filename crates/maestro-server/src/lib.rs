@@ -1,0 +1,1 @@
+//! Maestro: REST, source gRPC, agent gRPC, storage, delivery.

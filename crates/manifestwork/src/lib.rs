@@ -1,0 +1,1 @@
+//! ManifestWork types, validation, conditions and feedback values of Open Cluster Management.

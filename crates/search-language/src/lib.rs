@@ -1,0 +1,1 @@
+//! The list/search grammar: text to tree, tree to bound SQL.

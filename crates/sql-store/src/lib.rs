@@ -1,0 +1,1 @@
+//! PostgreSQL pool, LISTEN with sweep, migrations; SQLite writer task and readers.
