@@ -55,11 +55,14 @@ pub struct AdapterStatus {
 impl AdapterStatus {
     /// The condition of this type, if it was reported.
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == type_)
+        self.conditions
+            .iter()
+            .find(|condition| condition.type_ == type_)
     }
 
     /// Whether the condition of this type was reported as `True`.
     pub fn is_true(&self, type_: &str) -> bool {
-        self.condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True)
+        self.condition(type_)
+            .is_some_and(|condition| condition.status == ConditionStatus::True)
     }
 }

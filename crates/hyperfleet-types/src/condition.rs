@@ -118,8 +118,18 @@ pub struct ConditionReport {
 
 impl ConditionReport {
     /// A condition with reason and message.
-    pub fn new(type_: impl Into<String>, status: ConditionStatus, reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { type_: type_.into(), status, reason: Some(reason.into()), message: Some(message.into()) }
+    pub fn new(
+        type_: impl Into<String>,
+        status: ConditionStatus,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            type_: type_.into(),
+            status,
+            reason: Some(reason.into()),
+            message: Some(message.into()),
+        }
     }
 }
 

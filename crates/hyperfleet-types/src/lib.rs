@@ -23,7 +23,9 @@ pub use condition::{Condition, ConditionReport, ConditionStatus, ResourceConditi
 pub use list::List;
 pub use problem::{Code, FieldError, Problem};
 pub use pulse::{Pulse, PulseData};
-pub use resource::{Cluster, NewResource, NodePool, ObjectReference, Resource, ResourcePatch, ResourceStatus};
+pub use resource::{
+    Cluster, NewResource, NodePool, ObjectReference, Resource, ResourcePatch, ResourceStatus,
+};
 
 /// Path prefix under which every HyperFleet resource lives.
 pub const API_PREFIX: &str = "/api/hyperfleet/v1";

@@ -19,7 +19,12 @@ impl<T> List<T> {
     /// A page of `items`.
     pub fn new(items: Vec<T>, page: u32, total: u64) -> Self {
         let size = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        Self { items, page, size, total }
+        Self {
+            items,
+            page,
+            size,
+            total,
+        }
     }
 }
 

@@ -57,24 +57,88 @@ impl Code {
     /// Code, HTTP status, slug of the type, title.
     const fn facts(self) -> (&'static str, u16, &'static str, &'static str) {
         match self {
-            Self::Validation => ("HYPERFLEET-VAL-000", 400, "validation-error", "Validation Failed"),
+            Self::Validation => (
+                "HYPERFLEET-VAL-000",
+                400,
+                "validation-error",
+                "Validation Failed",
+            ),
             Self::BadRequest => ("HYPERFLEET-VAL-005", 400, "bad-request", "Bad Request"),
-            Self::Malformed => ("HYPERFLEET-VAL-006", 400, "malformed-request", "Malformed Request"),
-            Self::AuthenticationRequired => ("HYPERFLEET-AUT-001", 401, "authentication-error", "Authentication Required"),
-            Self::InvalidCredentials => ("HYPERFLEET-AUT-002", 401, "authentication-error", "Invalid Credentials"),
-            Self::InvalidToken => ("HYPERFLEET-AUT-003", 401, "authentication-error", "Invalid Token"),
-            Self::PermissionDenied => ("HYPERFLEET-AUZ-001", 403, "permission-denied", "Permission Denied"),
-            Self::EndpointNotFound => ("HYPERFLEET-NTF-000", 404, "not-found", "Endpoint Not Found"),
-            Self::ResourceNotFound => ("HYPERFLEET-NTF-001", 404, "not-found", "Resource Not Found"),
+            Self::Malformed => (
+                "HYPERFLEET-VAL-006",
+                400,
+                "malformed-request",
+                "Malformed Request",
+            ),
+            Self::AuthenticationRequired => (
+                "HYPERFLEET-AUT-001",
+                401,
+                "authentication-error",
+                "Authentication Required",
+            ),
+            Self::InvalidCredentials => (
+                "HYPERFLEET-AUT-002",
+                401,
+                "authentication-error",
+                "Invalid Credentials",
+            ),
+            Self::InvalidToken => (
+                "HYPERFLEET-AUT-003",
+                401,
+                "authentication-error",
+                "Invalid Token",
+            ),
+            Self::PermissionDenied => (
+                "HYPERFLEET-AUZ-001",
+                403,
+                "permission-denied",
+                "Permission Denied",
+            ),
+            Self::EndpointNotFound => {
+                ("HYPERFLEET-NTF-000", 404, "not-found", "Endpoint Not Found")
+            }
+            Self::ResourceNotFound => {
+                ("HYPERFLEET-NTF-001", 404, "not-found", "Resource Not Found")
+            }
             Self::AlreadyExists => ("HYPERFLEET-CNF-001", 409, "conflict", "Resource Conflict"),
             Self::VersionConflict => ("HYPERFLEET-CNF-002", 409, "conflict", "Version Conflict"),
             Self::StateConflict => ("HYPERFLEET-CNF-003", 409, "conflict", "State Conflict"),
-            Self::RateLimit => ("HYPERFLEET-LMT-001", 429, "rate-limit", "Rate Limit Exceeded"),
-            Self::Internal => ("HYPERFLEET-INT-001", 500, "internal-error", "Internal Server Error"),
-            Self::Database => ("HYPERFLEET-INT-002", 500, "internal-error", "Database Error"),
-            Self::NotImplemented => ("HYPERFLEET-INT-003", 501, "not-implemented", "Not Implemented"),
-            Self::Unavailable => ("HYPERFLEET-SVC-001", 503, "service-unavailable", "Service Unavailable"),
-            Self::Timeout => ("HYPERFLEET-SVC-002", 504, "service-unavailable", "Service Timeout"),
+            Self::RateLimit => (
+                "HYPERFLEET-LMT-001",
+                429,
+                "rate-limit",
+                "Rate Limit Exceeded",
+            ),
+            Self::Internal => (
+                "HYPERFLEET-INT-001",
+                500,
+                "internal-error",
+                "Internal Server Error",
+            ),
+            Self::Database => (
+                "HYPERFLEET-INT-002",
+                500,
+                "internal-error",
+                "Database Error",
+            ),
+            Self::NotImplemented => (
+                "HYPERFLEET-INT-003",
+                501,
+                "not-implemented",
+                "Not Implemented",
+            ),
+            Self::Unavailable => (
+                "HYPERFLEET-SVC-001",
+                503,
+                "service-unavailable",
+                "Service Unavailable",
+            ),
+            Self::Timeout => (
+                "HYPERFLEET-SVC-002",
+                504,
+                "service-unavailable",
+                "Service Timeout",
+            ),
         }
     }
 
@@ -123,7 +187,12 @@ pub struct FieldError {
 impl FieldError {
     /// An error about `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), value: None, constraint: None }
+        Self {
+            field: field.into(),
+            message: message.into(),
+            value: None,
+            constraint: None,
+        }
     }
 
     /// Adds the value that was sent.
@@ -200,7 +269,11 @@ impl fmt::Display for Problem {
         if !self.code.is_empty() {
             write!(f, "{}: ", self.code)?;
         }
-        f.write_str(if self.detail.is_empty() { &self.title } else { &self.detail })?;
+        f.write_str(if self.detail.is_empty() {
+            &self.title
+        } else {
+            &self.detail
+        })?;
         for error in &self.errors {
             write!(f, "; {}: {}", error.field, error.message)?;
         }

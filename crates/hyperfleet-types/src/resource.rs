@@ -82,12 +82,16 @@ pub struct Resource {
 impl Resource {
     /// The condition of this type, if it is there.
     pub fn condition(&self, type_: &str) -> Option<&ResourceCondition> {
-        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+        self.status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == type_)
     }
 
     /// Whether the resource is reconciled at its current generation.
     pub fn is_reconciled(&self) -> bool {
-        self.condition(RECONCILED).is_some_and(|c| c.status.is_true() && c.observed_generation == self.generation)
+        self.condition(RECONCILED)
+            .is_some_and(|c| c.status.is_true() && c.observed_generation == self.generation)
     }
 
     /// Whether deletion was asked for.
@@ -124,7 +128,13 @@ pub struct NewResource {
 impl NewResource {
     /// A resource of `kind` without labels and references.
     pub fn new(kind: impl Into<String>, name: impl Into<String>, spec: Map<String, Value>) -> Self {
-        Self { kind: kind.into(), name: name.into(), spec, labels: BTreeMap::new(), references: BTreeMap::new() }
+        Self {
+            kind: kind.into(),
+            name: name.into(),
+            spec,
+            labels: BTreeMap::new(),
+            references: BTreeMap::new(),
+        }
     }
 }
 
@@ -146,6 +156,9 @@ pub struct ResourcePatch {
 impl ResourcePatch {
     /// A patch that replaces the spec only.
     pub fn spec(spec: Map<String, Value>) -> Self {
-        Self { spec: Some(spec), ..Self::default() }
+        Self {
+            spec: Some(spec),
+            ..Self::default()
+        }
     }
 }

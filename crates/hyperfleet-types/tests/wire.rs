@@ -33,10 +33,20 @@ fn labels_references_and_deletion_are_left_out_when_absent() {
     }))
     .unwrap();
     let text = serde_json::to_string(&resource).unwrap();
-    for absent in ["labels", "references", "deleted_time", "deleted_by", "owner_references", "future"] {
+    for absent in [
+        "labels",
+        "references",
+        "deleted_time",
+        "deleted_by",
+        "owner_references",
+        "future",
+    ] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
-    assert!(text.contains(r#""tenancy":{}"#) && text.contains(r#""status":{"conditions":[]}"#), "{text}");
+    assert!(
+        text.contains(r#""tenancy":{}"#) && text.contains(r#""status":{"conditions":[]}"#),
+        "{text}"
+    );
 }
 
 #[test]
@@ -60,13 +70,19 @@ fn a_problem_has_the_members_of_rfc_9457_and_ours() {
     );
     assert!(problem.is_resource_not_found());
     assert!(!Problem::new(Code::EndpointNotFound, "").is_resource_not_found());
-    assert_eq!(problem.to_string(), "HYPERFLEET-NTF-001: Cluster with id='x' not found");
+    assert_eq!(
+        problem.to_string(),
+        "HYPERFLEET-NTF-001: Cluster with id='x' not found"
+    );
 }
 
 #[test]
 fn a_page_counts_its_items() {
     let page = List::new(vec![1, 2], 3, 42);
-    assert_eq!(serde_json::to_value(page).unwrap(), json!({"items": [1, 2], "page": 3, "size": 2, "total": 42}));
+    assert_eq!(
+        serde_json::to_value(page).unwrap(),
+        json!({"items": [1, 2], "page": 3, "size": 2, "total": 42})
+    );
 }
 
 #[test]
@@ -76,7 +92,10 @@ fn a_pulse_round_trips_and_tells_its_payload() {
         "datacontenttype": "application/json", "data": {"id": "c", "kind": "Cluster", "href": "/h", "generation": 5, "more": true}
     });
     round_trip::<Pulse>(bytes.clone());
-    let payload = Pulse::from_json(bytes.to_string().as_bytes()).unwrap().payload().unwrap();
+    let payload = Pulse::from_json(bytes.to_string().as_bytes())
+        .unwrap()
+        .payload()
+        .unwrap();
     assert_eq!((payload.id.as_str(), payload.generation), ("c", 5));
 
     let pulse = Pulse::new("s", "NodePool", serde_json::Map::new());
