@@ -28,7 +28,11 @@ pub struct Condition {
     #[serde(default, deserialize_with = "null_default")]
     pub status: ConditionStatus,
     /// Generation of the spec that it speaks about; 0 is "not told".
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "is_zero"
+    )]
     pub observed_generation: i64,
     /// When `status` changed last. None is written as `null`, as Go writes the zero time.
     #[serde(default, with = "seconds")]
@@ -134,9 +138,15 @@ pub fn status_of(conditions: &[Condition], type_: &str) -> ConditionStatus {
 ///
 /// The transition time moves only when the status changes: to the new condition's own time if it has one, otherwise to `now`.
 pub fn set(conditions: &mut Vec<Condition>, new: Condition, now: Timestamp) -> bool {
-    let Some(current) = conditions.iter_mut().find(|condition| condition.type_ == new.type_) else {
+    let Some(current) = conditions
+        .iter_mut()
+        .find(|condition| condition.type_ == new.type_)
+    else {
         let time = new.last_transition_time.or(Some(now));
-        conditions.push(Condition { last_transition_time: time, ..new });
+        conditions.push(Condition {
+            last_transition_time: time,
+            ..new
+        });
         return true;
     };
     let time = if current.status == new.status && current.last_transition_time.is_some() {
@@ -144,7 +154,10 @@ pub fn set(conditions: &mut Vec<Condition>, new: Condition, now: Timestamp) -> b
     } else {
         new.last_transition_time.or(Some(now))
     };
-    let new = Condition { last_transition_time: time, ..new };
+    let new = Condition {
+        last_transition_time: time,
+        ..new
+    };
     let changed = *current != new;
     *current = new;
     changed

@@ -1,6 +1,9 @@
 //! Which rules belong to which manifest.
 
-use crate::spec::{ConditionRule, FeedbackRule, FeedbackScrapeType, ManifestConfig, ResourceIdentifier, UpdateStrategy};
+use crate::spec::{
+    ConditionRule, FeedbackRule, FeedbackScrapeType, ManifestConfig, ResourceIdentifier,
+    UpdateStrategy,
+};
 
 /// The rules that apply to one manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +22,10 @@ pub struct Matched<'a> {
 #[must_use]
 pub fn find<'a>(configs: &'a [ManifestConfig], object: &ResourceIdentifier) -> Matched<'a> {
     let mut found = Matched::default();
-    for config in configs.iter().filter(|config| matches(&config.resource_identifier, object)) {
+    for config in configs
+        .iter()
+        .filter(|config| matches(&config.resource_identifier, object))
+    {
         if found.feedback_rules.is_empty() {
             found.feedback_rules = &config.feedback_rules;
         }

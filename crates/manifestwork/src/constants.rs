@@ -16,7 +16,8 @@ pub const APPLIED_RESOURCE: &str = "appliedmanifestworks";
 /// Finalizer that the agent keeps on a work until what it applied is gone.
 pub const WORK_FINALIZER: &str = "cluster.open-cluster-management.io/manifest-work-cleanup";
 /// Finalizer on an applied work.
-pub const APPLIED_WORK_FINALIZER: &str = "cluster.open-cluster-management.io/applied-manifest-work-cleanup";
+pub const APPLIED_WORK_FINALIZER: &str =
+    "cluster.open-cluster-management.io/applied-manifest-work-cleanup";
 /// Annotation on objects applied server-side with ignored fields: hash of what was last applied.
 pub const CONFIG_SPEC_HASH_ANNOTATION: &str = "open-cluster-management.io/config-spec-hash";
 /// Annotation on objects applied by the Update strategy: hash of the required spec.
@@ -31,7 +32,8 @@ pub const ORIGINAL_SOURCE_LABEL: &str = "cloudevents.open-cluster-management.io/
 /// Annotation with the sequence id of the last status.
 pub const SEQUENCE_ID_ANNOTATION: &str = "cloudevents.open-cluster-management.io/sequenceid";
 /// Annotation that overrides the version sent with a spec.
-pub const RESOURCE_VERSION_ANNOTATION: &str = "cloudevents.open-cluster-management.io/resourceversion";
+pub const RESOURCE_VERSION_ANNOTATION: &str =
+    "cloudevents.open-cluster-management.io/resourceversion";
 /// Annotations that start like this travel in the `logtracing` attribute.
 pub const LOG_TRACING_PREFIX: &str = "logging.open-cluster-management.io/";
 /// The one log tracing annotation in use: an operation id.

@@ -28,9 +28,11 @@ pub fn applied_work_name(hub_hash: &str, work_name: &str) -> String {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String doesn't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String doesn't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

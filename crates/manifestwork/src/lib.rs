@@ -30,14 +30,17 @@ pub use conditions::{Condition, ConditionStatus};
 pub use manifest::{Manifest, ManifestMeta};
 pub use meta::{ObjectMeta, OwnerReference};
 pub use spec::{
-    ConditionRule, ConditionRuleType, DeleteOption, Executor, ExecutorServiceAccount, ExecutorSubject, ExecutorSubjectType,
-    FeedbackRule, FeedbackRuleType, FeedbackScrapeType, IgnoreField, IgnoreFieldsCondition, JsonPathRule, ManifestConfig,
-    PropagationPolicy, ResourceIdentifier, SelectivelyOrphan, ServerSideApply, Spec, UpdateStrategy, UpdateStrategyType,
-    Workload,
+    ConditionRule, ConditionRuleType, DeleteOption, Executor, ExecutorServiceAccount,
+    ExecutorSubject, ExecutorSubjectType, FeedbackRule, FeedbackRuleType, FeedbackScrapeType,
+    IgnoreField, IgnoreFieldsCondition, JsonPathRule, ManifestConfig, PropagationPolicy,
+    ResourceIdentifier, SelectivelyOrphan, ServerSideApply, Spec, UpdateStrategy,
+    UpdateStrategyType, Workload,
 };
 pub use status::{
-    FeedbackValue, FieldValue, ManifestCondition, ResourceMeta, ResourceStatus, Status, StatusFeedback,
+    FeedbackValue, FieldValue, ManifestCondition, ResourceMeta, ResourceStatus, Status,
+    StatusFeedback,
 };
 pub use work::{
-    AppliedManifestWork, AppliedManifestWorkSpec, AppliedManifestWorkStatus, AppliedResourceMeta, ManifestWork,
+    AppliedManifestWork, AppliedManifestWorkSpec, AppliedManifestWorkStatus, AppliedResourceMeta,
+    ManifestWork,
 };

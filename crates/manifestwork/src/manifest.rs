@@ -62,7 +62,11 @@ impl Manifest {
     #[must_use]
     pub fn from_value(value: &Value) -> Self {
         let text = value.to_string();
-        Self(RawValue::from_string(text).expect("a JSON value prints as JSON").into())
+        Self(
+            RawValue::from_string(text)
+                .expect("a JSON value prints as JSON")
+                .into(),
+        )
     }
 
     /// The text.

@@ -15,7 +15,10 @@ where
 }
 
 /// True for the zero that Go's `omitempty` leaves out.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
 #[must_use]
 pub fn is_zero(number: &i64) -> bool {
     *number == 0
@@ -31,12 +34,17 @@ pub mod seconds {
     #[must_use]
     pub fn to_string(time: Timestamp) -> String {
         // jiff leaves the fraction out when it is zero.
-        Timestamp::from_second(time.as_nanosecond().div_euclid(1_000_000_000) as i64).unwrap_or(time).to_string()
+        Timestamp::from_second(time.as_nanosecond().div_euclid(1_000_000_000) as i64)
+            .unwrap_or(time)
+            .to_string()
     }
 
     /// # Errors
     /// Those of the serializer.
-    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        time: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => serializer.serialize_str(&to_string(*time)),
             None => serializer.serialize_none(),
@@ -47,14 +55,15 @@ pub mod seconds {
     ///
     /// # Errors
     /// Text that is not a time.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
         match Option::<String>::deserialize(deserializer)? {
             None => Ok(None),
             Some(text) if text.is_empty() => Ok(None),
-            Some(text) => text
-                .parse::<Timestamp>()
-                .map(Some)
-                .map_err(|error| serde::de::Error::custom(format!("{text:?} is not an RFC 3339 time: {error}"))),
+            Some(text) => text.parse::<Timestamp>().map(Some).map_err(|error| {
+                serde::de::Error::custom(format!("{text:?} is not an RFC 3339 time: {error}"))
+            }),
         }
     }
 }

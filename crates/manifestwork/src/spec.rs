@@ -5,11 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{
-    manifest::Manifest,
-    open_enum::open_enum,
-    serde_util::null_default,
-};
+use crate::{manifest::Manifest, open_enum::open_enum, serde_util::null_default};
 
 /// Spec of a work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,7 +18,11 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_option: Option<DeleteOption>,
     /// Rules for single manifests.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub manifest_configs: Vec<ManifestConfig>,
     /// Whose rights are used to apply; absent means the agent's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,11 @@ pub struct Spec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// Complete Kubernetes objects.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub manifests: Vec<Manifest>,
 }
 
@@ -58,7 +62,11 @@ pub struct DeleteOption {
     #[serde(default = "unset_policy")]
     pub propagation_policy: PropagationPolicy,
     /// Which objects to keep with `SelectivelyOrphan`.
-    #[serde(default, skip_serializing_if = "Option::is_none", alias = "selectivelyOrphan")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        alias = "selectivelyOrphan"
+    )]
     pub selectively_orphans: Option<SelectivelyOrphan>,
     /// Seconds after completion; only Open Cluster Management's hub acts on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +78,11 @@ pub struct DeleteOption {
 #[serde(rename_all = "camelCase")]
 pub struct SelectivelyOrphan {
     /// Exact matches on all four fields, no wildcards.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub orphaning_rules: Vec<ResourceIdentifier>,
 }
 
@@ -99,16 +111,28 @@ pub struct ManifestConfig {
     #[serde(default, deserialize_with = "null_default")]
     pub resource_identifier: ResourceIdentifier,
     /// Which values to report.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub feedback_rules: Vec<FeedbackRule>,
     /// How to apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_strategy: Option<UpdateStrategy>,
     /// Which conditions to derive.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub condition_rules: Vec<ConditionRule>,
     /// How values are read.
-    #[serde(default, deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "empty_is_none",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub feedback_scrape_type: Option<FeedbackScrapeType>,
 }
 
@@ -130,7 +154,11 @@ pub struct FeedbackRule {
     #[serde(rename = "type", default = "unset_feedback")]
     pub type_: FeedbackRuleType,
     /// The paths of a `JSONPaths` rule.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub json_paths: Vec<JsonPathRule>,
 }
 
@@ -141,7 +169,11 @@ pub struct JsonPathRule {
     #[serde(default, deserialize_with = "null_default")]
     pub name: String,
     /// API version that the path was written for; other versions are an error for this value.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub version: String,
     /// JSONPath without braces, such as `.status.phase`.
     #[serde(default, deserialize_with = "null_default")]
@@ -167,7 +199,12 @@ open_enum! {
 #[serde(rename_all = "camelCase")]
 pub struct UpdateStrategy {
     /// The strategy; none means `Update`.
-    #[serde(rename = "type", default, deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "type",
+        default,
+        deserialize_with = "empty_is_none",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub type_: Option<UpdateStrategyType>,
     /// Options of `ServerSideApply`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,10 +219,18 @@ pub struct ServerSideApply {
     #[serde(default, deserialize_with = "null_default")]
     pub force: bool,
     /// Field manager; empty means `work-agent`.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub field_manager: String,
     /// Fields that others may change.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub ignore_fields: Vec<IgnoreField>,
 }
 
@@ -207,13 +252,25 @@ pub struct IgnoreField {
     #[serde(default = "unset_ignore")]
     pub condition: IgnoreFieldsCondition,
     /// Kubernetes JSONPaths.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub json_paths: Vec<String>,
     /// JSON Pointers (RFC 6901).
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub json_pointers: Vec<String>,
     /// jq path expressions; carried, not evaluated by this version.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub jq_path_expressions: Vec<String>,
 }
 
@@ -313,7 +370,11 @@ impl ServerSideApply {
     /// The field manager that the agent uses.
     #[must_use]
     pub fn effective_field_manager(&self) -> &str {
-        if self.field_manager.is_empty() { crate::constants::FIELD_MANAGER } else { &self.field_manager }
+        if self.field_manager.is_empty() {
+            crate::constants::FIELD_MANAGER
+        } else {
+            &self.field_manager
+        }
     }
 }
 
@@ -323,7 +384,11 @@ impl DeleteOption {
     /// Deletes with the given policy and no rules.
     #[must_use]
     pub fn new(propagation_policy: PropagationPolicy) -> Self {
-        Self { propagation_policy, selectively_orphans: None, ttl_seconds_after_finished: None }
+        Self {
+            propagation_policy,
+            selectively_orphans: None,
+            ttl_seconds_after_finished: None,
+        }
     }
 }
 
@@ -353,5 +418,7 @@ where
     D: Deserializer<'de>,
     T: for<'a> From<&'a str>,
 {
-    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()).map(|text| T::from(&text)))
+    Ok(Option::<String>::deserialize(deserializer)?
+        .filter(|text| !text.is_empty())
+        .map(|text| T::from(&text)))
 }

@@ -10,7 +10,11 @@ use crate::{conditions::Condition, serde_util::null_default};
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Conditions of the whole work.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub conditions: Vec<Condition>,
     /// Status of each manifest. Always written, `{}` when empty.
     #[serde(default, deserialize_with = "null_default")]
@@ -21,7 +25,11 @@ pub struct Status {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResourceStatus {
     /// One entry per manifest, by ordinal.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub manifests: Vec<ManifestCondition>,
 }
 
@@ -70,7 +78,11 @@ pub struct ResourceMeta {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusFeedback {
     /// The values; names are unique.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub values: Vec<FeedbackValue>,
 }
 
@@ -120,7 +132,10 @@ impl StatusFeedback {
     /// Value by name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&FieldValue> {
-        self.values.iter().find(|value| value.name == name).map(|value| &value.field_value)
+        self.values
+            .iter()
+            .find(|value| value.name == name)
+            .map(|value| &value.field_value)
     }
 }
 
@@ -134,7 +149,9 @@ impl FieldValue {
             Self::Integer(number) => Value::from(*number),
             Self::String(text) => Value::from(text.as_str()),
             Self::Boolean(truth) => Value::from(*truth),
-            Self::JsonRaw(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+            Self::JsonRaw(text) => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()))
+            }
             Self::Other(value) => value.clone(),
         }
     }
@@ -175,9 +192,13 @@ impl<'de> Deserialize<'de> for FieldValue {
         let arm = |key: &str| value.get(key);
         let typed = match arm("type").and_then(Value::as_str) {
             Some("Integer") => arm("integer").and_then(Value::as_i64).map(Self::Integer),
-            Some("String") => arm("string").and_then(Value::as_str).map(|text| Self::String(text.to_owned())),
+            Some("String") => arm("string")
+                .and_then(Value::as_str)
+                .map(|text| Self::String(text.to_owned())),
             Some("Boolean") => arm("boolean").and_then(Value::as_bool).map(Self::Boolean),
-            Some("JsonRaw") => arm("jsonRaw").and_then(Value::as_str).map(|text| Self::JsonRaw(text.to_owned())),
+            Some("JsonRaw") => arm("jsonRaw")
+                .and_then(Value::as_str)
+                .map(|text| Self::JsonRaw(text.to_owned())),
             _ => None,
         };
         Ok(typed.unwrap_or(Self::Other(value)))

@@ -64,7 +64,9 @@ pub enum BundleError {
         errors: Vec<FieldError>,
     },
     /// The same object twice.
-    #[error("duplicate manifest for resource {namespace}/{name} with resource type {api_version}.{kind}")]
+    #[error(
+        "duplicate manifest for resource {namespace}/{name} with resource type {api_version}.{kind}"
+    )]
     Duplicate {
         /// API version of the object.
         api_version: String,
@@ -91,22 +93,41 @@ pub enum BundleError {
 impl FieldError {
     /// The field must be there.
     pub fn required(path: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { path: path.into(), kind: FieldErrorKind::Required, value: String::new(), detail: detail.into() }
+        Self {
+            path: path.into(),
+            kind: FieldErrorKind::Required,
+            value: String::new(),
+            detail: detail.into(),
+        }
     }
 
     /// The value has a wrong form.
     pub fn invalid(path: impl Into<String>, value: &str, detail: impl Into<String>) -> Self {
-        Self { path: path.into(), kind: FieldErrorKind::Invalid, value: quote(value), detail: detail.into() }
+        Self {
+            path: path.into(),
+            kind: FieldErrorKind::Invalid,
+            value: quote(value),
+            detail: detail.into(),
+        }
     }
 
     /// The field may not be there.
     pub fn forbidden(path: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { path: path.into(), kind: FieldErrorKind::Forbidden, value: String::new(), detail: detail.into() }
+        Self {
+            path: path.into(),
+            kind: FieldErrorKind::Forbidden,
+            value: String::new(),
+            detail: detail.into(),
+        }
     }
 
     /// The value is not one of those allowed.
     pub fn not_supported(path: impl Into<String>, value: &str, supported: &[&str]) -> Self {
-        let supported = supported.iter().map(|text| quote(text)).collect::<Vec<_>>().join(", ");
+        let supported = supported
+            .iter()
+            .map(|text| quote(text))
+            .collect::<Vec<_>>()
+            .join(", ");
         Self {
             path: path.into(),
             kind: FieldErrorKind::NotSupported,
@@ -152,14 +173,23 @@ impl fmt::Display for FieldError {
 pub fn list(errors: &[FieldError]) -> String {
     match errors {
         [one] => one.to_string(),
-        more => format!("[{}]", more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        more => format!(
+            "[{}]",
+            more.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     }
 }
 
 /// Bytes that manifests count for: compact JSON plus the framing that protobuf would add to each.
 #[must_use]
 pub fn manifests_size(manifests: &[Manifest]) -> usize {
-    manifests.iter().map(|manifest| framed(manifest.compact_len())).sum()
+    manifests
+        .iter()
+        .map(|manifest| framed(manifest.compact_len()))
+        .sum()
 }
 
 fn framed(length: usize) -> usize {
@@ -173,18 +203,45 @@ fn framed(length: usize) -> usize {
 pub fn for_source(work: &ManifestWork) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let meta = &work.metadata;
-    for (path, value) in [("metadata.name", &meta.name), ("metadata.namespace", &meta.namespace)] {
+    for (path, value) in [
+        ("metadata.name", &meta.name),
+        ("metadata.namespace", &meta.namespace),
+    ] {
         if value.is_empty() {
             errors.push(FieldError::required(path, "field not set"));
         } else {
-            errors.extend(names::label(value).into_iter().map(|why| FieldError::invalid(path, value, why)));
+            errors.extend(
+                names::label(value)
+                    .into_iter()
+                    .map(|why| FieldError::invalid(path, value, why)),
+            );
         }
     }
-    errors.extend(names::labels(&meta.labels).into_iter().map(|error| error.under("metadata.labels")));
-    errors.extend(names::annotations(&meta.annotations).into_iter().map(|error| error.under("metadata.annotations")));
-    errors.extend(names::finalizers(&meta.finalizers).into_iter().map(|error| error.under("metadata.finalizers")));
-    errors.extend(for_workload(&work.spec.workload.manifests).into_iter().map(|error| error.under("spec.workload.manifests")));
-    errors.extend(for_configs(&work.spec.manifest_configs).into_iter().map(|error| error.under("spec.manifestConfigs")));
+    errors.extend(
+        names::labels(&meta.labels)
+            .into_iter()
+            .map(|error| error.under("metadata.labels")),
+    );
+    errors.extend(
+        names::annotations(&meta.annotations)
+            .into_iter()
+            .map(|error| error.under("metadata.annotations")),
+    );
+    errors.extend(
+        names::finalizers(&meta.finalizers)
+            .into_iter()
+            .map(|error| error.under("metadata.finalizers")),
+    );
+    errors.extend(
+        for_workload(&work.spec.workload.manifests)
+            .into_iter()
+            .map(|error| error.under("spec.workload.manifests")),
+    );
+    errors.extend(
+        for_configs(&work.spec.manifest_configs)
+            .into_iter()
+            .map(|error| error.under("spec.manifestConfigs")),
+    );
     errors
 }
 
@@ -199,15 +256,29 @@ pub fn for_workload(manifests: &[Manifest]) -> Vec<FieldError> {
     let size = manifests_size(manifests);
     if size > MAX_MANIFESTS_SIZE {
         let why = BundleError::TooLarge { size }.to_string();
-        errors.push(FieldError { path: String::new(), kind: FieldErrorKind::TooLong, value: String::new(), detail: why });
+        errors.push(FieldError {
+            path: String::new(),
+            kind: FieldErrorKind::TooLong,
+            value: String::new(),
+            detail: why,
+        });
     }
     let mut seen = HashSet::new();
     for (index, manifest) in manifests.iter().enumerate() {
-        let at = |path: &str| if path.is_empty() { format!("[{index}]") } else { format!("[{index}].{path}") };
+        let at = |path: &str| {
+            if path.is_empty() {
+                format!("[{index}]")
+            } else {
+                format!("[{index}].{path}")
+            }
+        };
         let meta = match manifest.meta() {
             Ok(meta) => meta,
             Err(error) => {
-                errors.push(FieldError { value: String::new(), ..FieldError::invalid(at(""), "", plain(&error)) });
+                errors.push(FieldError {
+                    value: String::new(),
+                    ..FieldError::invalid(at(""), "", plain(&error))
+                });
                 continue;
             }
         };
@@ -220,9 +291,16 @@ pub fn for_workload(manifests: &[Manifest]) -> Vec<FieldError> {
         required("kind", &meta.kind);
         required("metadata.name", &meta.metadata.name);
         if !meta.metadata.generate_name.is_empty() {
-            errors.push(FieldError::forbidden(at("metadata.generateName"), "field cannot be set"));
+            errors.push(FieldError::forbidden(
+                at("metadata.generateName"),
+                "field cannot be set",
+            ));
         }
-        if !seen.insert((meta.api_version.clone(), meta.kind.clone(), meta.metadata.clone())) {
+        if !seen.insert((
+            meta.api_version.clone(),
+            meta.kind.clone(),
+            meta.metadata.clone(),
+        )) {
             errors.push(FieldError {
                 path: at(""),
                 kind: FieldErrorKind::Duplicate,
@@ -244,25 +322,41 @@ pub fn for_configs(configs: &[ManifestConfig]) -> Vec<FieldError> {
     for (index, config) in configs.iter().enumerate() {
         let mut push = |error: FieldError| errors.push(error.under(&format!("[{index}]")));
         for (path, value) in [
-            ("resourceIdentifier.resource", &config.resource_identifier.resource),
+            (
+                "resourceIdentifier.resource",
+                &config.resource_identifier.resource,
+            ),
             ("resourceIdentifier.name", &config.resource_identifier.name),
         ] {
             if value.is_empty() {
                 push(FieldError::required(path, "field not set"));
             }
         }
-        if let Some(type_) = config.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_ref())
+        if let Some(type_) = config
+            .update_strategy
+            .as_ref()
+            .and_then(|strategy| strategy.type_.as_ref())
             && !type_.is_known()
         {
-            push(FieldError::not_supported("updateStrategy.type", type_.as_str(), UpdateStrategyType::KNOWN));
+            push(FieldError::not_supported(
+                "updateStrategy.type",
+                type_.as_str(),
+                UpdateStrategyType::KNOWN,
+            ));
         }
         for (rule_index, rule) in config.feedback_rules.iter().enumerate() {
             if !rule.type_.is_known() {
                 let path = format!("feedbackRules[{rule_index}].type");
-                push(FieldError::not_supported(path, rule.type_.as_str(), FeedbackRuleType::KNOWN));
+                push(FieldError::not_supported(
+                    path,
+                    rule.type_.as_str(),
+                    FeedbackRuleType::KNOWN,
+                ));
             }
             for (path_index, path) in rule.json_paths.iter().enumerate() {
-                let at = |key: &str| format!("feedbackRules[{rule_index}].jsonPaths[{path_index}].{key}");
+                let at = |key: &str| {
+                    format!("feedbackRules[{rule_index}].jsonPaths[{path_index}].{key}")
+                };
                 if path.name.is_empty() {
                     push(FieldError::required(at("name"), "field not set"));
                 }
@@ -274,7 +368,11 @@ pub fn for_configs(configs: &[ManifestConfig]) -> Vec<FieldError> {
         for (rule_index, rule) in config.condition_rules.iter().enumerate() {
             let at = |key: &str| format!("conditionRules[{rule_index}].{key}");
             if !rule.type_.is_known() {
-                push(FieldError::not_supported(at("type"), rule.type_.as_str(), ConditionRuleType::KNOWN));
+                push(FieldError::not_supported(
+                    at("type"),
+                    rule.type_.as_str(),
+                    ConditionRuleType::KNOWN,
+                ));
             }
             if rule.type_ == ConditionRuleType::Cel && rule.condition.is_empty() {
                 push(FieldError::required(at("condition"), "field not set"));
@@ -295,17 +393,37 @@ pub fn for_server(manifests: &[Manifest]) -> Result<(), BundleError> {
     }
     let mut seen = HashSet::with_capacity(manifests.len());
     for (index, manifest) in manifests.iter().enumerate() {
-        let head: Head = serde_json::from_str(manifest.as_str()).map_err(|error| BundleError::Manifest {
-            index,
-            errors: vec![FieldError { value: String::new(), ..FieldError::invalid("manifest", "", plain(&error)) }],
-        })?;
+        let head: Head =
+            serde_json::from_str(manifest.as_str()).map_err(|error| BundleError::Manifest {
+                index,
+                errors: vec![FieldError {
+                    value: String::new(),
+                    ..FieldError::invalid("manifest", "", plain(&error))
+                }],
+            })?;
         let errors = head.errors();
         if !errors.is_empty() {
             return Err(BundleError::Manifest { index, errors });
         }
-        let Head { api_version, kind, metadata: HeadMeta { namespace, name, .. } } = head;
-        if !seen.insert((api_version.clone(), kind.clone(), namespace.clone(), name.clone())) {
-            return Err(BundleError::Duplicate { api_version, kind, namespace, name });
+        let Head {
+            api_version,
+            kind,
+            metadata: HeadMeta {
+                namespace, name, ..
+            },
+        } = head;
+        if !seen.insert((
+            api_version.clone(),
+            kind.clone(),
+            namespace.clone(),
+            name.clone(),
+        )) {
+            return Err(BundleError::Duplicate {
+                api_version,
+                kind,
+                namespace,
+                name,
+            });
         }
     }
     Ok(())
@@ -354,20 +472,41 @@ impl Head {
         }
         if !meta.namespace.is_empty() {
             let why = names::label(&meta.namespace);
-            errors.extend(why.into_iter().map(|why| FieldError::invalid("metadata.namespace", &meta.namespace, why)));
+            errors.extend(
+                why.into_iter()
+                    .map(|why| FieldError::invalid("metadata.namespace", &meta.namespace, why)),
+            );
         }
         for (path, set) in [
             ("metadata.generateName", !meta.generate_name.is_empty()),
-            ("metadata.resourceVersion", !meta.resource_version.is_empty()),
-            ("metadata.deletionGracePeriodSeconds", meta.deletion_grace_period_seconds.is_some()),
+            (
+                "metadata.resourceVersion",
+                !meta.resource_version.is_empty(),
+            ),
+            (
+                "metadata.deletionGracePeriodSeconds",
+                meta.deletion_grace_period_seconds.is_some(),
+            ),
         ] {
             if set {
                 errors.push(FieldError::forbidden(path, "field cannot be set"));
             }
         }
-        errors.extend(names::annotations(&meta.annotations).into_iter().map(|error| error.under("metadata.annotations")));
-        errors.extend(names::finalizers(&meta.finalizers).into_iter().map(|error| error.under("metadata.finalizers")));
-        errors.extend(names::labels(&meta.labels).into_iter().map(|error| error.under("metadata.labels")));
+        errors.extend(
+            names::annotations(&meta.annotations)
+                .into_iter()
+                .map(|error| error.under("metadata.annotations")),
+        );
+        errors.extend(
+            names::finalizers(&meta.finalizers)
+                .into_iter()
+                .map(|error| error.under("metadata.finalizers")),
+        );
+        errors.extend(
+            names::labels(&meta.labels)
+                .into_iter()
+                .map(|error| error.under("metadata.labels")),
+        );
         errors
     }
 }

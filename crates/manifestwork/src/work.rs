@@ -63,7 +63,11 @@ pub struct AppliedManifestWorkSpec {
     #[serde(rename = "agentID", default, deserialize_with = "null_default")]
     pub agent_id: String,
     /// Name of the work.
-    #[serde(rename = "manifestWorkName", default, deserialize_with = "null_default")]
+    #[serde(
+        rename = "manifestWorkName",
+        default,
+        deserialize_with = "null_default"
+    )]
     pub manifest_work_name: String,
 }
 
@@ -72,7 +76,11 @@ pub struct AppliedManifestWorkSpec {
 #[serde(rename_all = "camelCase")]
 pub struct AppliedManifestWorkStatus {
     /// The objects, sorted by group, version, resource, namespace, name.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub applied_resources: Vec<AppliedResourceMeta>,
     /// Since when nobody manages this record; none while somebody does.
     #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
@@ -98,7 +106,11 @@ pub struct AppliedResourceMeta {
     #[serde(default, deserialize_with = "null_default")]
     pub name: String,
     /// Unique id of the object that was applied; deletions name it as a precondition.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub uid: String,
 }
 
@@ -120,13 +132,19 @@ impl ManifestWork {
     /// An empty work for a consumer.
     #[must_use]
     pub fn new(consumer: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { metadata: ObjectMeta::named(consumer, name), ..Self::default() }
+        Self {
+            metadata: ObjectMeta::named(consumer, name),
+            ..Self::default()
+        }
     }
 
     /// True if the last status says that everything is gone.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        crate::conditions::is_true(&self.status.conditions, crate::constants::condition::DELETED)
+        crate::conditions::is_true(
+            &self.status.conditions,
+            crate::constants::condition::DELETED,
+        )
     }
 }
 

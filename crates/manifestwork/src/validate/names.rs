@@ -31,7 +31,9 @@ fn is_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// RFC 1123 label: at most 63 of `a-z0-9-`, no dash at the ends. Returns what is wrong.
@@ -70,7 +72,11 @@ pub fn qualified(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 why.push("prefix part must be non-empty".to_owned());
             } else {
-                why.extend(subdomain(prefix).into_iter().map(|text| format!("prefix part {text}")));
+                why.extend(
+                    subdomain(prefix)
+                        .into_iter()
+                        .map(|text| format!("prefix part {text}")),
+                );
             }
             name
         }
@@ -111,8 +117,14 @@ pub fn labels(labels: &BTreeMap<String, String>) -> Vec<FieldError> {
     labels
         .iter()
         .flat_map(|(key, value)| {
-            let keys = qualified(key).into_iter().map(move |why| FieldError::invalid("", key, why));
-            keys.chain(label_value(value).into_iter().map(move |why| FieldError::invalid("", value, why)))
+            let keys = qualified(key)
+                .into_iter()
+                .map(move |why| FieldError::invalid("", key, why));
+            keys.chain(
+                label_value(value)
+                    .into_iter()
+                    .map(move |why| FieldError::invalid("", value, why)),
+            )
         })
         .collect()
 }
@@ -122,9 +134,16 @@ pub fn labels(labels: &BTreeMap<String, String>) -> Vec<FieldError> {
 pub fn annotations(annotations: &BTreeMap<String, String>) -> Vec<FieldError> {
     let mut errors: Vec<_> = annotations
         .keys()
-        .flat_map(|key| qualified(&key.to_lowercase()).into_iter().map(move |why| FieldError::invalid("", key, why)))
+        .flat_map(|key| {
+            qualified(&key.to_lowercase())
+                .into_iter()
+                .map(move |why| FieldError::invalid("", key, why))
+        })
         .collect();
-    let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let size: usize = annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
     if size > MAX_ANNOTATIONS_SIZE {
         errors.push(FieldError {
             path: String::new(),
@@ -141,7 +160,11 @@ pub fn annotations(annotations: &BTreeMap<String, String>) -> Vec<FieldError> {
 pub fn finalizers(finalizers: &[String]) -> Vec<FieldError> {
     finalizers
         .iter()
-        .flat_map(|name| qualified(name).into_iter().map(move |why| FieldError::invalid("", name, why)))
+        .flat_map(|name| {
+            qualified(name)
+                .into_iter()
+                .map(move |why| FieldError::invalid("", name, why))
+        })
         .collect()
 }
 
@@ -163,13 +186,21 @@ pub fn api_version(text: &str) -> Vec<FieldError> {
         if group.is_empty() {
             errors.push(FieldError::invalid(PATH, text, "group not set"));
         } else {
-            errors.extend(subdomain(group).into_iter().map(|why| FieldError::invalid(PATH, group, why)));
+            errors.extend(
+                subdomain(group)
+                    .into_iter()
+                    .map(|why| FieldError::invalid(PATH, group, why)),
+            );
         }
     }
     if version.is_empty() {
         errors.push(FieldError::invalid(PATH, text, "version not set"));
     } else {
-        errors.extend(label_1035(version).into_iter().map(|why| FieldError::invalid(PATH, version, why)));
+        errors.extend(
+            label_1035(version)
+                .into_iter()
+                .map(|why| FieldError::invalid(PATH, version, why)),
+        );
     }
     errors
 }
