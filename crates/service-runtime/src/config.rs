@@ -101,7 +101,11 @@ impl Layers {
     /// Starts with the defaults. Their types also decide how environment values are read: where the default is a
     /// number or a boolean, text is converted; where it is a list, commas separate.
     pub fn new(defaults: Value) -> Self {
-        Self { tree: defaults, sources: BTreeMap::new(), error: None }
+        Self {
+            tree: defaults,
+            sources: BTreeMap::new(),
+            error: None,
+        }
     }
 
     /// Adds a YAML or JSON file. An empty file changes nothing. Problems are reported by [`build`](Self::build).
@@ -120,7 +124,12 @@ impl Layers {
     }
 
     /// As [`env`](Self::env), from any source of variables.
-    pub fn env_from(mut self, prefix: &str, table: &[(&str, &str)], lookup: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn env_from(
+        mut self,
+        prefix: &str,
+        table: &[(&str, &str)],
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         for (variable, key) in table {
             let name = format!("{prefix}{variable}");
             if let Some(text) = lookup(&name).filter(|text| !text.is_empty()) {
@@ -176,11 +185,20 @@ impl Layers {
             let path = merge::path_of(&error);
             let origin = self.origin(&path);
             let from_env = matches!(origin, Source::Env(_));
-            if from_env && merge::get_mut(&mut self.tree, &path).is_some_and(merge::read_as_scalar) {
+            if from_env && merge::get_mut(&mut self.tree, &path).is_some_and(merge::read_as_scalar)
+            {
                 continue;
             }
-            let key = if path.is_empty() { "configuration".into() } else { path.join(".") };
-            return Err(Error::Value { key, message: merge::message_of(&error), origin });
+            let key = if path.is_empty() {
+                "configuration".into()
+            } else {
+                path.join(".")
+            };
+            return Err(Error::Value {
+                key,
+                message: merge::message_of(&error),
+                origin,
+            });
         }
     }
 
@@ -199,18 +217,33 @@ impl Layers {
 
     /// The layer of the value at `path`, or of the nearest value above or below it that some layer set.
     fn origin(&self, path: &[String]) -> Source {
-        let above = (0..=path.len()).rev().find_map(|length| self.sources.get(&path[..length]));
-        let below = || self.sources.iter().find(|(known, _)| known.starts_with(path)).map(|(_, source)| source);
+        let above = (0..=path.len())
+            .rev()
+            .find_map(|length| self.sources.get(&path[..length]));
+        let below = || {
+            self.sources
+                .iter()
+                .find(|(known, _)| known.starts_with(path))
+                .map(|(_, source)| source)
+        };
         above.or_else(below).cloned().unwrap_or(Source::Default)
     }
 }
 
 fn read(path: &Path) -> Result<Value, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > MAX_FILE_BYTES {
         let message = format!("is {size} bytes, more than the {MAX_FILE_BYTES} allowed");
-        return Err(Error::Syntax { path: path.to_owned(), line: None, column: None, message });
+        return Err(Error::Syntax {
+            path: path.to_owned(),
+            line: None,
+            column: None,
+            message,
+        });
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let tree = merge::parse(&text).map_err(|(line, column, message)| Error::Syntax {
@@ -222,7 +255,10 @@ fn read(path: &Path) -> Result<Value, Error> {
     match tree {
         Value::Object(_) => Ok(tree),
         Value::Null => Ok(Value::Object(serde_json::Map::new())),
-        other => Err(Error::NotAMapping { path: path.to_owned(), found: merge::kind(&other) }),
+        other => Err(Error::NotAMapping {
+            path: path.to_owned(),
+            found: merge::kind(&other),
+        }),
     }
 }
 

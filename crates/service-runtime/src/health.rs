@@ -56,7 +56,10 @@ impl Health {
     ///
     /// Asking twice for the same name gives the same gate (and closes it).
     pub fn gate(&self, name: impl Into<String>) -> Gate {
-        let gate = Gate { name: name.into(), health: self.clone() };
+        let gate = Gate {
+            name: name.into(),
+            health: self.clone(),
+        };
         gate.not_ready("");
         gate
     }
@@ -74,7 +77,10 @@ impl Health {
     /// All gates at this moment.
     pub fn report(&self) -> Report {
         let inner = self.lock();
-        Report { shutting_down: inner.shutting_down, checks: inner.gates.clone() }
+        Report {
+            shutting_down: inner.shutting_down,
+            checks: inner.gates.clone(),
+        }
     }
 
     /// `GET /livez`, `/healthz` (always 200) and `/readyz` (200 or 503).
@@ -82,7 +88,10 @@ impl Health {
         axum::Router::new()
             .route("/livez", get(alive))
             .route("/healthz", get(alive))
-            .route("/readyz", get(|State(health): State<Health>| async move { health.report().into_response() }))
+            .route(
+                "/readyz",
+                get(|State(health): State<Health>| async move { health.report().into_response() }),
+            )
             .with_state(self.clone())
     }
 
@@ -132,8 +141,16 @@ impl IntoResponse for Report {
         let ready = self.is_ready();
         let mut body = Map::new();
         if !self.checks.is_empty() {
-            let state = |closed: &Option<String>| Value::from(if closed.is_none() { "ok" } else { "error" });
-            body.insert("checks".into(), self.checks.iter().map(|(name, closed)| (name.clone(), state(closed))).collect());
+            let state = |closed: &Option<String>| {
+                Value::from(if closed.is_none() { "ok" } else { "error" })
+            };
+            body.insert(
+                "checks".into(),
+                self.checks
+                    .iter()
+                    .map(|(name, closed)| (name.clone(), state(closed)))
+                    .collect(),
+            );
         }
         if ready {
             body.insert("status".into(), "ok".into());
@@ -142,7 +159,11 @@ impl IntoResponse for Report {
         let reasons: Map<String, Value> = self
             .checks
             .into_iter()
-            .filter_map(|(name, closed)| closed.filter(|reason| !reason.is_empty()).map(|reason| (name, reason.into())))
+            .filter_map(|(name, closed)| {
+                closed
+                    .filter(|reason| !reason.is_empty())
+                    .map(|reason| (name, reason.into()))
+            })
             .collect();
         if !reasons.is_empty() {
             body.insert("reasons".into(), Value::Object(reasons));

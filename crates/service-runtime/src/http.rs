@@ -104,7 +104,12 @@ pub async fn serve_with(
     let permits = Arc::new(Semaphore::new(options.max_connections));
     let mut connections = JoinSet::new();
     while let Some((stream, peer, permit)) = accept(&listener, &permits, &shutdown).await {
-        let connection = Connection { router: router.clone(), peer, options: options.clone(), shutdown: shutdown.clone() };
+        let connection = Connection {
+            router: router.clone(),
+            peer,
+            options: options.clone(),
+            shutdown: shutdown.clone(),
+        };
         let tls = tls.clone();
         connections.spawn(async move {
             let _permit = permit;
@@ -113,8 +118,16 @@ pub async fn serve_with(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    if timeout(options.drain_timeout, async { while connections.join_next().await.is_some() {} }).await.is_err() {
-        tracing::warn!(connections = connections.len(), "Requests still ran at the end of the drain and were cut.");
+    if timeout(options.drain_timeout, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await
+    .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "Requests still ran at the end of the drain and were cut."
+        );
         connections.shutdown().await;
     }
     Ok(())
@@ -171,7 +184,8 @@ impl Connection {
         match timeout(self.options.first_byte_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
-                let certificates = certificates.map(|chain| PeerCertificates(chain.to_vec().into()));
+                let certificates =
+                    certificates.map(|chain| PeerCertificates(chain.to_vec().into()));
                 self.requests(stream, certificates).await;
             }
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "A TLS handshake failed."),
@@ -183,7 +197,12 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { router, peer, options, shutdown } = self;
+        let Self {
+            router,
+            peer,
+            options,
+            shutdown,
+        } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             if let Some(certificates) = certificates.clone() {

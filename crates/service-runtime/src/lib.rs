@@ -14,11 +14,11 @@
 //! down in `docs/protocol/service-conventions.md`.
 
 pub mod config;
-pub mod shutdown;
-pub mod logs;
 pub mod health;
-pub mod metrics;
 pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod shutdown;
 pub mod tls;
 
 pub use tls::install_crypto_provider;

@@ -74,7 +74,9 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The level is not one.
-    #[error("invalid log level {0:?}: must be debug, info, warn or error, or directives such as info,my_crate=debug")]
+    #[error(
+        "invalid log level {0:?}: must be debug, info, warn or error, or directives such as info,my_crate=debug"
+    )]
     Level(String),
     /// Somebody else has installed a subscriber.
     #[error("logging is already set up")]
@@ -106,9 +108,14 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
         "warning" => "warn",
         other => other,
     };
-    let known = |word: &str| ["trace", "debug", "info", "warn", "error", "off"].contains(&word.to_ascii_lowercase().as_str());
+    let known = |word: &str| {
+        ["trace", "debug", "info", "warn", "error", "off"]
+            .contains(&word.to_ascii_lowercase().as_str())
+    };
     // A bare word that is no level would be taken for the name of a crate.
-    let bare = directives.split(',').all(|part| part.contains('=') || known(part.trim()));
+    let bare = directives
+        .split(',')
+        .all(|part| part.contains('=') || known(part.trim()));
     if !bare {
         return Err(Error::Level(level.to_owned()));
     }
@@ -132,7 +139,12 @@ impl Lines {
             version: options.version.clone(),
             hostname: hostname(),
         };
-        Self { origin, format: options.format, names: options.names, write }
+        Self {
+            origin,
+            format: options.format,
+            names: options.names,
+            write,
+        }
     }
 }
 
@@ -140,7 +152,12 @@ impl<S> Layer<S> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
         if let Some(span) = context.span(id) {
             let mut fields = Fields::default();
             attributes.record(&mut fields);
@@ -158,7 +175,11 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|scope| scope.from_root())
+        {
             if let Some(of_span) = span.extensions().get::<Fields>() {
                 fields.extend(of_span);
             }
@@ -166,7 +187,13 @@ where
         event.record(&mut fields);
         let now = jiff::Timestamp::now();
         let line = match self.format {
-            Format::Json => line::json(now, *event.metadata().level(), &self.origin, self.names, fields),
+            Format::Json => line::json(
+                now,
+                *event.metadata().level(),
+                &self.origin,
+                self.names,
+                fields,
+            ),
             Format::Text => line::text(now, *event.metadata().level(), &self.origin, fields),
         };
         (self.write)(line.as_bytes());
@@ -176,12 +203,16 @@ where
 /// The machine's name; in a pod the pod's.
 fn hostname() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    [kernel, std::env::var("HOSTNAME").ok(), std::env::var("POD_NAME").ok()]
-        .into_iter()
-        .flatten()
-        .map(|name| name.trim().to_owned())
-        .find(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".into())
+    [
+        kernel,
+        std::env::var("HOSTNAME").ok(),
+        std::env::var("POD_NAME").ok(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|name| name.trim().to_owned())
+    .find(|name| !name.is_empty())
+    .unwrap_or_else(|| "unknown".into())
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process::default()));
-        Self { registry: Arc::new(Mutex::new(registry)) }
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+        }
     }
 
     /// Lets a part register its own metrics. Parts keep the handles; the registry is only read at a scrape.
@@ -53,16 +55,24 @@ impl Metrics {
     pub fn describe(&self, prefix: &str, build: &Build) -> Gauge {
         let up = Gauge::default();
         up.set(1);
-        let common =
-            [("component".into(), build.component.clone().into()), ("version".into(), build.version.clone().into())];
+        let common = [
+            ("component".into(), build.component.clone().into()),
+            ("version".into(), build.version.clone().into()),
+        ];
         self.with(|registry| {
             let registry = registry.sub_registry_with_labels(common.into_iter());
-            registry.register(format!("{prefix}_up"), "1 while the service runs, 0 while it shuts down", up.clone());
-            registry.sub_registry_with_label(("commit".into(), build.commit.clone().into())).register(
-                format!("{prefix}_build_info"),
-                "The build that runs, value 1",
-                ConstGauge::new(1_i64),
+            registry.register(
+                format!("{prefix}_up"),
+                "1 while the service runs, 0 while it shuts down",
+                up.clone(),
             );
+            registry
+                .sub_registry_with_label(("commit".into(), build.commit.clone().into()))
+                .register(
+                    format!("{prefix}_build_info"),
+                    "The build that runs, value 1",
+                    ConstGauge::new(1_i64),
+                );
         });
         up
     }
@@ -70,7 +80,8 @@ impl Metrics {
     /// The OpenMetrics text of everything registered.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        let encoded = self.with(|registry| prometheus_client::encoding::text::encode(&mut text, registry));
+        let encoded =
+            self.with(|registry| prometheus_client::encoding::text::encode(&mut text, registry));
         if let Err(error) = encoded {
             // Writing to a String fails only if a collector says so.
             tracing::error!(%error, "A metrics collector failed.");
@@ -83,7 +94,9 @@ impl Metrics {
         axum::Router::new()
             .route(
                 "/metrics",
-                get(|State(metrics): State<Metrics>| async move { ([(CONTENT_TYPE, OPEN_METRICS)], metrics.encode()) }),
+                get(|State(metrics): State<Metrics>| async move {
+                    ([(CONTENT_TYPE, OPEN_METRICS)], metrics.encode())
+                }),
             )
             .with_state(self.clone())
     }

@@ -15,7 +15,10 @@ pub const IMPATIENT_EXIT_CODE: i32 = 130;
 /// Must be called inside a Tokio runtime.
 pub fn on_signals() -> CancellationToken {
     let token = CancellationToken::new();
-    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let handlers = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (mut terminate, mut interrupt) = match handlers {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
@@ -29,7 +32,10 @@ pub fn on_signals() -> CancellationToken {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "Shutting down; a second signal ends the process at once.");
+        tracing::info!(
+            signal = name,
+            "Shutting down; a second signal ends the process at once."
+        );
         fire.cancel();
         tokio::select! {
             _ = terminate.recv() => {}

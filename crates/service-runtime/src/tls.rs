@@ -80,7 +80,9 @@ async fn reload_loop(
         match reload() {
             Ok(false) => {}
             Ok(true) => tracing::info!(certificate, "Certificates were replaced."),
-            Err(error) => tracing::warn!(certificate, %error, "New certificates are unusable; the old ones stay."),
+            Err(error) => {
+                tracing::warn!(certificate, %error, "New certificates are unusable; the old ones stay.")
+            }
         }
     }
 }

@@ -31,17 +31,31 @@ pub(super) fn parse(text: &str) -> Result<Value, (Option<usize>, Option<usize>, 
     }
     serde_saphyr::from_str(text).map_err(|error| {
         let at = error.location();
-        (at.map(|at| at.line() as usize), at.map(|at| at.column() as usize), error.to_string())
+        (
+            at.map(|at| at.line() as usize),
+            at.map(|at| at.column() as usize),
+            error.to_string(),
+        )
     })
 }
 
 /// Merges `from` into `into`: mappings key by key, everything else replaced. Reports each replaced path.
-pub(super) fn overlay(into: &mut Value, from: Value, path: &mut Vec<String>, replaced: &mut dyn FnMut(&[String])) {
+pub(super) fn overlay(
+    into: &mut Value,
+    from: Value,
+    path: &mut Vec<String>,
+    replaced: &mut dyn FnMut(&[String]),
+) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
                 path.push(key.clone());
-                overlay(into.entry(key).or_insert(Value::Null), value, path, replaced);
+                overlay(
+                    into.entry(key).or_insert(Value::Null),
+                    value,
+                    path,
+                    replaced,
+                );
                 path.pop();
             }
         }
@@ -83,7 +97,11 @@ pub(super) fn get_mut<'v>(tree: &'v mut Value, path: &[String]) -> Option<&'v mu
 pub(super) fn typed_like(default: Option<&Value>, text: String) -> Value {
     match default {
         Some(Value::Bool(_) | Value::Number(_)) => scalar(&text).unwrap_or(Value::String(text)),
-        Some(Value::Array(_)) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+        Some(Value::Array(_)) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect(),
         _ => Value::String(text),
     }
 }
@@ -112,7 +130,10 @@ fn scalar(text: &str) -> Option<Value> {
     if let Ok(number) = text.parse::<u64>() {
         return Some(number.into());
     }
-    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
+    text.parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map(Value::from)
 }
 
 /// The path of a decoding error; for an unknown field, the field itself.
@@ -130,7 +151,9 @@ pub(super) fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> 
         .collect();
     let text = error.inner().to_string();
     for prefix in ["unknown field `", "missing field `"] {
-        let name = text.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
+        let name = text
+            .strip_prefix(prefix)
+            .and_then(|rest| rest.split('`').next());
         if let Some(name) = name.filter(|name| path.last().is_none_or(|last| last != name)) {
             path.push(name.to_owned());
         }
@@ -146,7 +169,11 @@ pub(super) fn message_of(error: &serde_path_to_error::Error<serde_json::Error>) 
     }
     if let Some(rest) = text.strip_prefix("unknown field `") {
         let known = rest.split_once("`, ").map_or("", |(_, known)| known);
-        return if known.is_empty() { "unknown key".into() } else { format!("unknown key, {known}") };
+        return if known.is_empty() {
+            "unknown key".into()
+        } else {
+            format!("unknown key, {known}")
+        };
     }
     text
 }

@@ -8,7 +8,15 @@ use tracing::field::{Field, Visit};
 /// What replaces a secret.
 const REDACTED: &str = "**REDACTED**";
 /// A field whose name has one of these words as a part (`_`, `.`, `-` separate parts) holds a secret.
-const SECRET_WORDS: [&str; 7] = ["token", "password", "passwd", "secret", "authorization", "credential", "credentials"];
+const SECRET_WORDS: [&str; 7] = [
+    "token",
+    "password",
+    "passwd",
+    "secret",
+    "authorization",
+    "credential",
+    "credentials",
+];
 
 /// Fields in the order of recording; a later value of the same name replaces the earlier.
 #[derive(Debug, Default)]
@@ -25,7 +33,11 @@ impl Fields {
     }
 
     fn put(&mut self, name: &'static str, value: Value) {
-        let value = if is_secret(name) { REDACTED.into() } else { value };
+        let value = if is_secret(name) {
+            REDACTED.into()
+        } else {
+            value
+        };
         match self.rest.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.rest.push((name, value)),
@@ -36,7 +48,9 @@ impl Fields {
 fn is_secret(name: &str) -> bool {
     // `secret_name` and `token_path` say where a secret is, not what it is.
     let mut parts = name.split(['_', '.', '-']).rev();
-    parts.next().is_some_and(|last| SECRET_WORDS.contains(&last.to_ascii_lowercase().as_str()))
+    parts
+        .next()
+        .is_some_and(|last| SECRET_WORDS.contains(&last.to_ascii_lowercase().as_str()))
 }
 
 impl Visit for Fields {

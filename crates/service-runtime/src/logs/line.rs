@@ -21,9 +21,19 @@ pub(super) struct Origin {
     pub(super) hostname: String,
 }
 
-pub(super) fn json(now: jiff::Timestamp, level: Level, origin: &Origin, names: Names, fields: Fields) -> String {
+pub(super) fn json(
+    now: jiff::Timestamp,
+    level: Level,
+    origin: &Origin,
+    names: Names,
+    fields: Fields,
+) -> String {
     let (time_name, message_name, level) = match names {
-        Names::Standard => ("timestamp", "message", level_name(level).to_ascii_lowercase()),
+        Names::Standard => (
+            "timestamp",
+            "message",
+            level_name(level).to_ascii_lowercase(),
+        ),
         Names::Slog => ("time", "msg", level_name(level).to_owned()),
     };
     let head = [
@@ -67,8 +77,15 @@ fn object(values: &[(&str, Value)]) -> String {
 }
 
 pub(super) fn text(now: jiff::Timestamp, level: Level, origin: &Origin, fields: Fields) -> String {
-    let Origin { component, version, hostname } = origin;
-    let mut line = format!("{now} {} [{component}] [{version}] [{hostname}] ", level_name(level));
+    let Origin {
+        component,
+        version,
+        hostname,
+    } = origin;
+    let mut line = format!(
+        "{now} {} [{component}] [{version}] [{hostname}] ",
+        level_name(level)
+    );
     push_one_line(&mut line, &fields.message);
     for (name, value) in fields.rest {
         match &value {
@@ -94,7 +111,10 @@ fn level_name(level: Level) -> &'static str {
 }
 
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=')
+    !text.is_empty()
+        && !text
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=')
 }
 
 /// A message with line breaks must not look like several lines.
@@ -133,4 +153,3 @@ fn truncate(text: &mut String, mut limit: usize) {
     }
     text.truncate(limit);
 }
-

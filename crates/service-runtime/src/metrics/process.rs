@@ -20,17 +20,35 @@ impl Collector for Process {
         if let Some(cpu) = cpu_seconds() {
             let metric = ConstCounter::new(cpu);
             let name = "process_cpu_seconds";
-            metric.encode(encoder.encode_descriptor(name, "User and system CPU time", None, metric.metric_type())?)?;
+            metric.encode(encoder.encode_descriptor(
+                name,
+                "User and system CPU time",
+                None,
+                metric.metric_type(),
+            )?)?;
         }
         let gauges = [
-            ("process_resident_memory_bytes", "Resident set", status_bytes("VmRSS:")),
-            ("process_virtual_memory_bytes", "Virtual memory", status_bytes("VmSize:")),
+            (
+                "process_resident_memory_bytes",
+                "Resident set",
+                status_bytes("VmRSS:"),
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Virtual memory",
+                status_bytes("VmSize:"),
+            ),
             ("process_open_fds", "Open file descriptors", open_files()),
         ];
         for (name, help, value) in gauges {
             if let Some(value) = value {
                 let metric = ConstGauge::new(value);
-                metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+                metric.encode(encoder.encode_descriptor(
+                    name,
+                    help,
+                    None,
+                    metric.metric_type(),
+                )?)?;
             }
         }
         Ok(())
@@ -48,7 +66,14 @@ fn cpu_seconds() -> Option<f64> {
 
 fn status_bytes(key: &str) -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib: i64 = status.lines().find_map(|line| line.strip_prefix(key))?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let kib: i64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))?
+        .trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse()
+        .ok()?;
     kib.checked_mul(1024)
 }
 

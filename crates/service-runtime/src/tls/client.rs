@@ -64,7 +64,12 @@ impl Client {
     pub fn load(files: ClientFiles) -> Result<Self, Error> {
         let contents = Contents::read(&files)?;
         let current = (contents.fingerprint(), Arc::new(contents.build(&files)?));
-        Ok(Self { shared: Arc::new(Shared { files, current: ArcSwap::from_pointee(current) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                files,
+                current: ArcSwap::from_pointee(current),
+            }),
+        })
     }
 
     /// The configuration for the next connection.
@@ -91,8 +96,15 @@ impl Client {
     pub fn spawn_reload(&self, interval: Duration, shutdown: CancellationToken) -> JoinHandle<()> {
         let client = self.clone();
         let files = &self.shared.files;
-        let name = files.cert.as_ref().or(files.ca.as_ref()).map(|path| path.display().to_string()).unwrap_or_default();
-        tokio::spawn(super::reload_loop(interval, shutdown, name, move || client.reload()))
+        let name = files
+            .cert
+            .as_ref()
+            .or(files.ca.as_ref())
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
+        tokio::spawn(super::reload_loop(interval, shutdown, name, move || {
+            client.reload()
+        }))
     }
 }
 
@@ -124,16 +136,25 @@ impl Contents {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        fingerprint(self.ca.iter().chain(self.identity.iter().flat_map(|(cert, key)| [cert, key])))
+        fingerprint(
+            self.ca
+                .iter()
+                .chain(self.identity.iter().flat_map(|(cert, key)| [cert, key])),
+        )
     }
 
     fn build(&self, files: &ClientFiles) -> Result<ClientConfig, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|source| Error::Rejected { what: "TLS 1.3".into(), source })?;
+            .map_err(|source| Error::Rejected {
+                what: "TLS 1.3".into(),
+                source,
+            })?;
         let builder = if files.accept_any_server {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
         } else {
             let mut roots = RootCertStore::empty();
             if let Some(authorities) = &self.ca {
@@ -145,13 +166,20 @@ impl Contents {
             None => Ok(builder.with_no_client_auth()),
             Some((cert, key)) => builder
                 .with_client_auth_cert(cert.certificates()?, key.key()?)
-                .map_err(|source| Error::Rejected { what: "the client's certificate and key".into(), source }),
+                .map_err(|source| Error::Rejected {
+                    what: "the client's certificate and key".into(),
+                    source,
+                }),
         }
     }
 }
 
 fn system_authorities() -> Result<Pem, Error> {
-    let path = SYSTEM_BUNDLES.iter().map(Path::new).find(|path| path.exists()).ok_or(Error::NoAuthorities)?;
+    let path = SYSTEM_BUNDLES
+        .iter()
+        .map(Path::new)
+        .find(|path| path.exists())
+        .ok_or(Error::NoAuthorities)?;
     Pem::read(path)
 }
 
@@ -177,7 +205,12 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -186,7 +219,12 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -23,7 +23,10 @@ pub(super) type Fingerprint = [u8; 32];
 
 impl Pem {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let error = |source| Error::Read { path: path.to_owned(), source };
+        let error = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
         let size = std::fs::metadata(path).map_err(error)?.len();
         if size > MAX_PEM_BYTES {
             return Err(Error::Pem {
@@ -31,7 +34,10 @@ impl Pem {
                 problem: format!("is {size} bytes, more than the {MAX_PEM_BYTES} allowed"),
             });
         }
-        Ok(Self { path: path.to_owned(), bytes: std::fs::read(path).map_err(error)? })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes: std::fs::read(path).map_err(error)?,
+        })
     }
 
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -45,7 +51,8 @@ impl Pem {
     }
 
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, Error> {
-        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| self.problem(format!("holds no private key: {error}")))
+        PrivateKeyDer::from_pem_slice(&self.bytes)
+            .map_err(|error| self.problem(format!("holds no private key: {error}")))
     }
 
     /// Adds every certificate of the file to `store`. System bundles may hold some that rustls cannot use; at least
@@ -59,7 +66,10 @@ impl Pem {
     }
 
     fn problem(&self, problem: String) -> Error {
-        Error::Pem { path: self.path.clone(), problem }
+        Error::Pem {
+            path: self.path.clone(),
+            problem,
+        }
     }
 }
 

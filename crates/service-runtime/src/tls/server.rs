@@ -69,7 +69,12 @@ impl Server {
     /// As [`load`](Self::load).
     pub fn load_now(files: Files) -> Result<Self, Error> {
         let current = Contents::read(&files)?.build()?;
-        Ok(Self { shared: Arc::new(Shared { files, current: ArcSwap::from_pointee(current) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                files,
+                current: ArcSwap::from_pointee(current),
+            }),
+        })
     }
 
     /// Handshake for HTTP/1.1.
@@ -108,7 +113,9 @@ impl Server {
     pub fn spawn_reload(&self, interval: Duration, shutdown: CancellationToken) -> JoinHandle<()> {
         let server = self.clone();
         let cert = self.shared.files.cert.display().to_string();
-        tokio::spawn(super::reload_loop(interval, shutdown, cert, move || server.reload()))
+        tokio::spawn(super::reload_loop(interval, shutdown, cert, move || {
+            server.reload()
+        }))
     }
 }
 
@@ -142,19 +149,27 @@ impl Contents {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|source| Error::Rejected { what: "TLS 1.3".into(), source })?;
+            .map_err(|source| Error::Rejected {
+                what: "TLS 1.3".into(),
+                source,
+            })?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
                 authorities.add_to(&mut roots)?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let mut config = builder
             .with_single_cert(self.cert.certificates()?, self.key.key()?)
-            .map_err(|source| Error::Rejected { what: "the server's certificate and key".into(), source })?;
+            .map_err(|source| Error::Rejected {
+                what: "the server's certificate and key".into(),
+                source,
+            })?;
         let mut grpc = config.clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         grpc.alpn_protocols = vec![b"h2".to_vec()];
@@ -168,7 +183,10 @@ impl Contents {
 
 /// Connections of `listener` after their gRPC handshake, for `tonic`'s `serve_with_incoming`. Handshakes run beside
 /// each other and end after [`FIRST_BYTE_TIMEOUT`]; a failed one is logged and skipped, so the stream never ends.
-pub fn incoming(listener: TcpListener, server: Server) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
+pub fn incoming(
+    listener: TcpListener,
+    server: Server,
+) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
     let state = (listener, server, FuturesUnordered::new());
     futures::stream::unfold(state, |(listener, server, mut handshakes)| async move {
         loop {
