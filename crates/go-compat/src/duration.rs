@@ -1,0 +1,368 @@
+//! Durations as Go's `time.ParseDuration` and `Duration.String` read and write them: `1h30m`, `1.5s`, `500ms`, `0s`.
+//!
+//! A Go duration is a signed 64-bit count of nanoseconds (about ±292 years). Most settings can't be negative, so
+//! [`parse`] gives a [`std::time::Duration`] and refuses a minus sign; [`parse_signed`] is the whole of Go's function.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Why a text is not a duration. The texts are those of Go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No number, stray characters, or a value outside of the range.
+    #[error("time: invalid duration {0:?}")]
+    Invalid(String),
+    /// A number without a unit: `10`.
+    #[error("time: missing unit in duration {0:?}")]
+    MissingUnit(String),
+    /// A unit that Go doesn't know: `1d`.
+    #[error("time: unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// The unit as written.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
+    /// A negative duration where only a span of time makes sense.
+    #[error("duration {0:?} must not be negative")]
+    Negative(String),
+}
+
+const NANOS_PER_MICROSECOND: u64 = 1_000;
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_MINUTE: u64 = 60 * NANOS_PER_SECOND;
+const NANOS_PER_HOUR: u64 = 60 * NANOS_PER_MINUTE;
+
+/// Parses a duration that must not be negative.
+///
+/// # Errors
+/// [`Error`] with Go's text, or [`Error::Negative`].
+pub fn parse(text: &str) -> Result<Duration, Error> {
+    let signed = parse_signed(text)?;
+    Duration::try_from(signed).map_err(|_| Error::Negative(text.to_owned()))
+}
+
+/// Parses a duration: an optional sign and one or more decimal numbers, each with a unit of `ns`, `us` (`µs`, `μs`),
+/// `ms`, `s`, `m`, `h`; or a bare `0`.
+///
+/// # Errors
+/// [`Error`] with Go's text.
+pub fn parse_signed(text: &str) -> Result<SignedDuration, Error> {
+    let invalid = || Error::Invalid(text.to_owned());
+    let (negative, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if rest == "0" {
+        return Ok(SignedDuration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    // Magnitudes up to 2^63 are legal because the most negative duration has one.
+    let limit = 1_u64 << 63;
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let (number, after) = split_while(rest, |c| c.is_ascii_digit() || c == '.');
+        let (unit_text, after_unit) = split_while(after, |c| c != '.' && !c.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(invalid());
+        }
+        if unit_text.is_empty() {
+            return Err(Error::MissingUnit(text.to_owned()));
+        }
+        let unit = unit_nanos(unit_text).ok_or_else(|| Error::UnknownUnit {
+            unit: unit_text.to_owned(),
+            text: text.to_owned(),
+        })?;
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+        let nanos = whole
+            .checked_mul(unit)
+            .and_then(|nanos| nanos.checked_add(fraction_nanos(fraction, unit)))
+            .filter(|nanos| *nanos <= limit)
+            .ok_or_else(invalid)?;
+        total = total.checked_add(nanos).filter(|total| *total <= limit).ok_or_else(invalid)?;
+        rest = after_unit;
+    }
+    let signed = if negative { -i128::from(total) } else { i128::from(total) };
+    let nanos = i64::try_from(signed).map_err(|_| invalid())?;
+    Ok(SignedDuration::from_nanos(nanos))
+}
+
+fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
+    let at = text.find(|c| !keep(c)).unwrap_or(text.len());
+    text.split_at(at)
+}
+
+fn unit_nanos(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "\u{b5}s" | "\u{3bc}s" => NANOS_PER_MICROSECOND,
+        "ms" => NANOS_PER_MILLISECOND,
+        "s" => NANOS_PER_SECOND,
+        "m" => NANOS_PER_MINUTE,
+        "h" => NANOS_PER_HOUR,
+        _ => return None,
+    })
+}
+
+/// `0.fraction` of a unit in whole nanoseconds, cut (not rounded) as Go does.
+fn fraction_nanos(fraction: &str, unit: u64) -> u64 {
+    let mut value = 0_u128;
+    let mut scale = 1_u128;
+    // 18 digits are below a nanosecond of an hour (3.6e12 ns); more can't change the result.
+    for digit in fraction.bytes().take(18) {
+        value = value * 10 + u128::from(digit.saturating_sub(b'0'));
+        scale *= 10;
+    }
+    u64::try_from(value * u128::from(unit) / scale).unwrap_or(u64::MAX)
+}
+
+/// A span of time that has a count of nanoseconds: both duration types.
+pub trait Nanoseconds {
+    /// The count, negative for spans that go back.
+    fn nanoseconds(self) -> i128;
+}
+
+impl Nanoseconds for SignedDuration {
+    fn nanoseconds(self) -> i128 {
+        self.as_nanos()
+    }
+}
+
+impl Nanoseconds for Duration {
+    fn nanoseconds(self) -> i128 {
+        i128::try_from(self.as_nanos()).unwrap_or(i128::MAX)
+    }
+}
+
+/// Writes a duration as Go does: `1h30m0s`, `1.5s`, `500ms`, `2µs`, `0s`.
+#[must_use]
+pub fn format(duration: impl Nanoseconds) -> String {
+    let nanos = duration.nanoseconds();
+    let sign = if nanos < 0 { "-" } else { "" };
+    let magnitude = nanos.unsigned_abs();
+    let second = u128::from(NANOS_PER_SECOND);
+    if magnitude == 0 {
+        return "0s".to_owned();
+    }
+    if magnitude < second {
+        let (unit, name) = if magnitude < u128::from(NANOS_PER_MICROSECOND) {
+            (1, "ns")
+        } else if magnitude < u128::from(NANOS_PER_MILLISECOND) {
+            (u128::from(NANOS_PER_MICROSECOND), "\u{b5}s")
+        } else {
+            (u128::from(NANOS_PER_MILLISECOND), "ms")
+        };
+        return format!("{sign}{}{name}", decimal(magnitude, unit));
+    }
+    let seconds = decimal(magnitude % u128::from(NANOS_PER_MINUTE), second);
+    let minutes = magnitude / u128::from(NANOS_PER_MINUTE);
+    if minutes == 0 {
+        format!("{sign}{seconds}s")
+    } else if minutes < 60 {
+        format!("{sign}{minutes}m{seconds}s")
+    } else {
+        format!("{sign}{}h{}m{seconds}s", minutes / 60, minutes % 60)
+    }
+}
+
+/// `value / unit` (a power of ten) with the fraction's trailing zeros removed.
+fn decimal(value: u128, unit: u128) -> String {
+    let fraction = value % unit;
+    if fraction == 0 {
+        return (value / unit).to_string();
+    }
+    let width = unit.ilog10() as usize;
+    let digits = format!("{fraction:0width$}");
+    format!("{}.{}", value / unit, digits.trim_end_matches('0'))
+}
+
+/// `#[serde(with = "go_compat::duration::serde")]` for a [`Duration`] written as Go text.
+///
+/// Reads text (`30s`) or a whole number of nanoseconds, as Go configuration loaders do.
+pub mod serde {
+    use std::fmt;
+    use std::time::Duration;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    /// Writes the duration as Go text.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::format(*duration))
+    }
+
+    /// Reads Go text or a whole number of nanoseconds.
+    ///
+    /// # Errors
+    /// If the text is not a duration or is negative.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_any(Text)
+    }
+
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as 30s, 1m30s or 500ms")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            super::parse(text).map_err(E::custom)
+        }
+
+        fn visit_u64<E: Error>(self, nanos: u64) -> Result<Duration, E> {
+            Ok(Duration::from_nanos(nanos))
+        }
+
+        fn visit_i64<E: Error>(self, nanos: i64) -> Result<Duration, E> {
+            u64::try_from(nanos)
+                .map(Duration::from_nanos)
+                .map_err(|_| E::custom(super::Error::Negative(nanos.to_string())))
+        }
+    }
+
+    /// The same for `Option<Duration>`: `#[serde(default, with = "go_compat::duration::serde::option")]`.
+    pub mod option {
+        use std::time::Duration;
+
+        use serde::de::Deserializer;
+        use serde::ser::Serializer;
+        use serde::{Deserialize, Serialize};
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct Wrapped(#[serde(with = "super")] Duration);
+
+        /// Writes Go text or null.
+        ///
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            duration.map(Wrapped).serialize(serializer)
+        }
+
+        /// Reads Go text, a whole number of nanoseconds, or null.
+        ///
+        /// # Errors
+        /// If the text is not a duration or is negative.
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parses_what_go_parses() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("-0", 0),
+            ("0s", 0),
+            ("1h30m", 5_400_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("-5m", -300_000_000_000),
+            ("+5m", 300_000_000_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("100ms", 100_000_000),
+            ("1us", 1_000),
+            ("1\u{b5}s", 1_000),
+            ("1\u{3bc}s", 1_000),
+            ("1m30.5s", 90_500_000_000),
+            ("0.9223372036854775807h", 3_320_413_933_267),
+            ("9223372036854775807ns", i64::MAX),
+            ("-9223372036854775808ns", i64::MIN),
+        ] {
+            assert_eq!(parse_signed(text).map(|d| d.as_nanos()), Ok(i128::from(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_go_refuses_with_its_words() {
+        for (text, message) in [
+            ("", "time: invalid duration \"\""),
+            ("-", "time: invalid duration \"-\""),
+            ("10", "time: missing unit in duration \"10\""),
+            ("1d", "time: unknown unit \"d\" in duration \"1d\""),
+            ("1 h", "time: unknown unit \" h\" in duration \"1 h\""),
+            ("s", "time: invalid duration \"s\""),
+            (".s", "time: invalid duration \".s\""),
+            ("1..5s", "time: invalid duration \"1..5s\""),
+            ("9223372036854775808ns", "time: invalid duration \"9223372036854775808ns\""),
+            ("3000000h", "time: invalid duration \"3000000h\""),
+        ] {
+            assert_eq!(parse_signed(text).unwrap_err().to_string(), message);
+        }
+        assert_eq!(parse("-5m").unwrap_err().to_string(), "duration \"-5m\" must not be negative");
+    }
+
+    #[test]
+    fn prints_what_go_prints() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_100, "1.1\u{b5}s"),
+            (2_200_000, "2.2ms"),
+            (500_000_000, "500ms"),
+            (1_500_000_000, "1.5s"),
+            (5_400_000_000_000, "1h30m0s"),
+            (245_000_000_000, "4m5s"),
+            (-3_600_000_000_001, "-1h0m0.000000001s"),
+        ] {
+            assert_eq!(format(SignedDuration::from_nanos(nanos)), text);
+        }
+        assert_eq!(format(Duration::from_secs(90 * 60)), "1h30m0s");
+    }
+
+    #[test]
+    fn serde_reads_text_and_nanoseconds() {
+        #[derive(Debug, ::serde::Serialize, ::serde::Deserialize, PartialEq)]
+        struct Settings {
+            #[serde(with = "crate::duration::serde")]
+            timeout: Duration,
+            #[serde(default, with = "crate::duration::serde::option")]
+            pause: Option<Duration>,
+        }
+        let settings: Settings = serde_json::from_str(r#"{"timeout":"1m30s","pause":1000}"#).unwrap();
+        assert_eq!(settings.timeout, Duration::from_secs(90));
+        assert_eq!(settings.pause, Some(Duration::from_micros(1)));
+        assert_eq!(serde_json::to_string(&settings).unwrap(), r#"{"timeout":"1m30s","pause":"1µs"}"#);
+        let error = serde_json::from_str::<Settings>(r#"{"timeout":"1d"}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown unit"), "{error}");
+        assert!(serde_json::from_str::<Settings>(r#"{"timeout":-1}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_parses_back(nanos in any::<i64>()) {
+            let duration = SignedDuration::from_nanos(nanos);
+            prop_assert_eq!(parse_signed(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = parse_signed(&text);
+        }
+
+        #[test]
+        fn parsing_near_misses_never_panics(text in "[-+]?([0-9.]{0,25}(ns|us|ms|s|m|h|d| )?){0,4}") {
+            let _ = parse_signed(&text);
+        }
+    }
+}
