@@ -79,16 +79,27 @@ pub fn parse_signed(text: &str) -> Result<SignedDuration, Error> {
             unit: unit_text.to_owned(),
             text: text.to_owned(),
         })?;
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+        let whole: u64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().map_err(|_| invalid())?
+        };
         let nanos = whole
             .checked_mul(unit)
             .and_then(|nanos| nanos.checked_add(fraction_nanos(fraction, unit)))
             .filter(|nanos| *nanos <= limit)
             .ok_or_else(invalid)?;
-        total = total.checked_add(nanos).filter(|total| *total <= limit).ok_or_else(invalid)?;
+        total = total
+            .checked_add(nanos)
+            .filter(|total| *total <= limit)
+            .ok_or_else(invalid)?;
         rest = after_unit;
     }
-    let signed = if negative { -i128::from(total) } else { i128::from(total) };
+    let signed = if negative {
+        -i128::from(total)
+    } else {
+        i128::from(total)
+    };
     let nanos = i64::try_from(signed).map_err(|_| invalid())?;
     Ok(SignedDuration::from_nanos(nanos))
 }
@@ -248,7 +259,10 @@ pub mod serde {
         ///
         /// # Errors
         /// Those of the serializer.
-        pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        pub fn serialize<S: Serializer>(
+            duration: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
             duration.map(Wrapped).serialize(serializer)
         }
 
@@ -256,7 +270,9 @@ pub mod serde {
         ///
         /// # Errors
         /// If the text is not a duration or is negative.
-        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
             Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
         }
     }
@@ -289,7 +305,11 @@ mod tests {
             ("9223372036854775807ns", i64::MAX),
             ("-9223372036854775808ns", i64::MIN),
         ] {
-            assert_eq!(parse_signed(text).map(|d| d.as_nanos()), Ok(i128::from(nanos)), "{text}");
+            assert_eq!(
+                parse_signed(text).map(|d| d.as_nanos()),
+                Ok(i128::from(nanos)),
+                "{text}"
+            );
         }
     }
 
@@ -304,12 +324,18 @@ mod tests {
             ("s", "time: invalid duration \"s\""),
             (".s", "time: invalid duration \".s\""),
             ("1..5s", "time: invalid duration \"1..5s\""),
-            ("9223372036854775808ns", "time: invalid duration \"9223372036854775808ns\""),
+            (
+                "9223372036854775808ns",
+                "time: invalid duration \"9223372036854775808ns\"",
+            ),
             ("3000000h", "time: invalid duration \"3000000h\""),
         ] {
             assert_eq!(parse_signed(text).unwrap_err().to_string(), message);
         }
-        assert_eq!(parse("-5m").unwrap_err().to_string(), "duration \"-5m\" must not be negative");
+        assert_eq!(
+            parse("-5m").unwrap_err().to_string(),
+            "duration \"-5m\" must not be negative"
+        );
     }
 
     #[test]
@@ -339,11 +365,17 @@ mod tests {
             #[serde(default, with = "crate::duration::serde::option")]
             pause: Option<Duration>,
         }
-        let settings: Settings = serde_json::from_str(r#"{"timeout":"1m30s","pause":1000}"#).unwrap();
+        let settings: Settings =
+            serde_json::from_str(r#"{"timeout":"1m30s","pause":1000}"#).unwrap();
         assert_eq!(settings.timeout, Duration::from_secs(90));
         assert_eq!(settings.pause, Some(Duration::from_micros(1)));
-        assert_eq!(serde_json::to_string(&settings).unwrap(), r#"{"timeout":"1m30s","pause":"1µs"}"#);
-        let error = serde_json::from_str::<Settings>(r#"{"timeout":"1d"}"#).unwrap_err().to_string();
+        assert_eq!(
+            serde_json::to_string(&settings).unwrap(),
+            r#"{"timeout":"1m30s","pause":"1µs"}"#
+        );
+        let error = serde_json::from_str::<Settings>(r#"{"timeout":"1d"}"#)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("unknown unit"), "{error}");
         assert!(serde_json::from_str::<Settings>(r#"{"timeout":-1}"#).is_err());
     }

@@ -42,10 +42,14 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
 ///
 /// # Errors
 /// If the value has no JSON form.
-pub fn to_string_with<T: Serialize + ?Sized>(value: &T, escape: EscapeHtml) -> Result<String, Error> {
+pub fn to_string_with<T: Serialize + ?Sized>(
+    value: &T,
+    escape: EscapeHtml,
+) -> Result<String, Error> {
     let bytes = to_vec_with(value, escape)?;
     // The writer emits UTF-8 only; a lossy conversion never changes anything.
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// As [`to_string`], in bytes.
@@ -187,14 +191,28 @@ impl GoFormatter {
 
 impl Formatter for GoFormatter {
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        writer.write_all(number::format_json(value).as_deref().unwrap_or("null").as_bytes())
+        writer.write_all(
+            number::format_json(value)
+                .as_deref()
+                .unwrap_or("null")
+                .as_bytes(),
+        )
     }
 
     fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
-        writer.write_all(number::format_json_f32(value).as_deref().unwrap_or("null").as_bytes())
+        writer.write_all(
+            number::format_json_f32(value)
+                .as_deref()
+                .unwrap_or("null")
+                .as_bytes(),
+        )
     }
 
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut start = 0;
         for (at, c) in fragment.char_indices() {
             let replacement = match c {
@@ -212,7 +230,11 @@ impl Formatter for GoFormatter {
         writer.write_all(&fragment.as_bytes()[start..])
     }
 
-    fn write_char_escape<W: ?Sized + Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+    fn write_char_escape<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
         let text: &[u8] = match escape {
             CharEscape::Quote => b"\\\"",
             CharEscape::ReverseSolidus => b"\\\\",
@@ -227,7 +249,11 @@ impl Formatter for GoFormatter {
         writer.write_all(text)
     }
 
-    fn write_raw_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_raw_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         // Outside of strings JSON has none of the escaped characters, so the whole text can go through.
         self.write_string_fragment(writer, &compact(fragment))
     }

@@ -15,7 +15,18 @@ pub const RFC3339: &str = "2006-01-02T15:04:05Z07:00";
 pub const RFC3339_NANO: &str = "2006-01-02T15:04:05.999999999Z07:00";
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// One part of a layout.
@@ -44,8 +55,17 @@ enum Part {
     UpperPm,
     LowerPm,
     ZoneName,
-    Offset { zulu: bool, colon: bool, minutes: bool, seconds: bool },
-    Fraction { digits: usize, trim: bool, separator: char },
+    Offset {
+        zulu: bool,
+        colon: bool,
+        minutes: bool,
+        seconds: bool,
+    },
+    Fraction {
+        digits: usize,
+        trim: bool,
+        separator: char,
+    },
 }
 
 /// Formats a time in its own zone.
@@ -95,16 +115,96 @@ fn part_at(text: &str) -> Option<(Part, usize)> {
         ("MST", Part::ZoneName),
         ("January", Part::MonthName),
         ("Monday", Part::WeekdayName),
-        ("Z07:00:00", Part::Offset { zulu: true, colon: true, minutes: true, seconds: true }),
-        ("Z07:00", Part::Offset { zulu: true, colon: true, minutes: true, seconds: false }),
-        ("Z070000", Part::Offset { zulu: true, colon: false, minutes: true, seconds: true }),
-        ("Z0700", Part::Offset { zulu: true, colon: false, minutes: true, seconds: false }),
-        ("Z07", Part::Offset { zulu: true, colon: false, minutes: false, seconds: false }),
-        ("-07:00:00", Part::Offset { zulu: false, colon: true, minutes: true, seconds: true }),
-        ("-07:00", Part::Offset { zulu: false, colon: true, minutes: true, seconds: false }),
-        ("-070000", Part::Offset { zulu: false, colon: false, minutes: true, seconds: true }),
-        ("-0700", Part::Offset { zulu: false, colon: false, minutes: true, seconds: false }),
-        ("-07", Part::Offset { zulu: false, colon: false, minutes: false, seconds: false }),
+        (
+            "Z07:00:00",
+            Part::Offset {
+                zulu: true,
+                colon: true,
+                minutes: true,
+                seconds: true,
+            },
+        ),
+        (
+            "Z07:00",
+            Part::Offset {
+                zulu: true,
+                colon: true,
+                minutes: true,
+                seconds: false,
+            },
+        ),
+        (
+            "Z070000",
+            Part::Offset {
+                zulu: true,
+                colon: false,
+                minutes: true,
+                seconds: true,
+            },
+        ),
+        (
+            "Z0700",
+            Part::Offset {
+                zulu: true,
+                colon: false,
+                minutes: true,
+                seconds: false,
+            },
+        ),
+        (
+            "Z07",
+            Part::Offset {
+                zulu: true,
+                colon: false,
+                minutes: false,
+                seconds: false,
+            },
+        ),
+        (
+            "-07:00:00",
+            Part::Offset {
+                zulu: false,
+                colon: true,
+                minutes: true,
+                seconds: true,
+            },
+        ),
+        (
+            "-07:00",
+            Part::Offset {
+                zulu: false,
+                colon: true,
+                minutes: true,
+                seconds: false,
+            },
+        ),
+        (
+            "-070000",
+            Part::Offset {
+                zulu: false,
+                colon: false,
+                minutes: true,
+                seconds: true,
+            },
+        ),
+        (
+            "-0700",
+            Part::Offset {
+                zulu: false,
+                colon: false,
+                minutes: true,
+                seconds: false,
+            },
+        ),
+        (
+            "-07",
+            Part::Offset {
+                zulu: false,
+                colon: false,
+                minutes: false,
+                seconds: false,
+            },
+        ),
     ];
     // `_2006` is an underscore and a year, not a spaced day and `006`.
     if text.starts_with("_2") && !text.starts_with("_2006") {
@@ -123,7 +223,10 @@ fn part_at(text: &str) -> Option<(Part, usize)> {
             return Some((part, name.len()));
         }
     }
-    FIXED.iter().find(|(name, _)| text.starts_with(name)).map(|(name, part)| (*part, name.len()))
+    FIXED
+        .iter()
+        .find(|(name, _)| text.starts_with(name))
+        .map(|(name, part)| (*part, name.len()))
 }
 
 /// `.000` or `.999` (or with a comma), if no other digit follows.
@@ -132,10 +235,17 @@ fn fraction_at(text: &str) -> Option<(Part, usize)> {
     let separator = bytes.next().filter(|byte| matches!(byte, b'.' | b','))?;
     let digit = bytes.next().filter(|byte| matches!(byte, b'0' | b'9'))?;
     let digits = 1 + bytes.clone().take_while(|byte| *byte == digit).count();
-    if bytes.nth(digits - 1).is_some_and(|byte| byte.is_ascii_digit()) {
+    if bytes
+        .nth(digits - 1)
+        .is_some_and(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
-    let part = Part::Fraction { digits, trim: digit == b'9', separator: char::from(separator) };
+    let part = Part::Fraction {
+        digits,
+        trim: digit == b'9',
+        separator: char::from(separator),
+    };
     Some((part, digits + 1))
 }
 
@@ -155,7 +265,11 @@ fn write_part(out: &mut String, time: &Zoned, part: Part) {
         Part::MonthNumber => write!(out, "{}", time.month()),
         Part::MonthTwo => write!(out, "{:02}", time.month()),
         Part::WeekdayName => write!(out, "{}", weekday(time.weekday())),
-        Part::WeekdayShort => write!(out, "{}", weekday(time.weekday()).get(..3).unwrap_or_default()),
+        Part::WeekdayShort => write!(
+            out,
+            "{}",
+            weekday(time.weekday()).get(..3).unwrap_or_default()
+        ),
         Part::Day => write!(out, "{}", time.day()),
         Part::DaySpaced => write!(out, "{:2}", time.day()),
         Part::DayTwo => write!(out, "{:02}", time.day()),
@@ -171,10 +285,17 @@ fn write_part(out: &mut String, time: &Zoned, part: Part) {
         Part::UpperPm => write!(out, "{}", if time.hour() >= 12 { "PM" } else { "AM" }),
         Part::LowerPm => write!(out, "{}", if time.hour() >= 12 { "pm" } else { "am" }),
         Part::ZoneName => write_zone_name(out, time),
-        Part::Offset { zulu, colon, minutes, seconds } => {
-            write_offset(out, time.offset().seconds(), zulu, colon, minutes, seconds)
-        }
-        Part::Fraction { digits, trim, separator } => {
+        Part::Offset {
+            zulu,
+            colon,
+            minutes,
+            seconds,
+        } => write_offset(out, time.offset().seconds(), zulu, colon, minutes, seconds),
+        Part::Fraction {
+            digits,
+            trim,
+            separator,
+        } => {
             write_fraction(out, time.subsec_nanosecond(), digits, trim, separator);
             Ok(())
         }
@@ -203,11 +324,25 @@ fn write_zone_name(out: &mut String, time: &Zoned) -> std::fmt::Result {
     if name.chars().all(|c| c.is_ascii_alphabetic()) {
         out.write_str(name)
     } else {
-        write_offset(out, time.offset().seconds(), false, false, time.offset().seconds() % 3600 != 0, false)
+        write_offset(
+            out,
+            time.offset().seconds(),
+            false,
+            false,
+            time.offset().seconds() % 3600 != 0,
+            false,
+        )
     }
 }
 
-fn write_offset(out: &mut String, offset: i32, zulu: bool, colon: bool, minutes: bool, seconds: bool) -> std::fmt::Result {
+fn write_offset(
+    out: &mut String,
+    offset: i32,
+    zulu: bool,
+    colon: bool,
+    minutes: bool,
+    seconds: bool,
+) -> std::fmt::Result {
     if zulu && offset == 0 {
         return out.write_char('Z');
     }
@@ -227,7 +362,11 @@ fn write_offset(out: &mut String, offset: i32, zulu: bool, colon: bool, minutes:
 fn write_fraction(out: &mut String, nanos: i32, digits: usize, trim: bool, separator: char) {
     let text = format!("{:09}", nanos.clamp(0, 999_999_999));
     // Go has nine digits to give; more are zeros.
-    let mut text: String = text.chars().chain(std::iter::repeat('0')).take(digits).collect();
+    let mut text: String = text
+        .chars()
+        .chain(std::iter::repeat('0'))
+        .take(digits)
+        .collect();
     if trim {
         text.truncate(text.trim_end_matches('0').len());
     }
@@ -253,8 +392,14 @@ mod tests {
         for (layout, text) in [
             (RFC3339, "2026-03-05T21:07:09Z"),
             (RFC3339_NANO, "2026-03-05T21:07:09.12045Z"),
-            ("Mon Jan _2 15:04:05 MST 2006", "Thu Mar  5 21:07:09 UTC 2026"),
-            ("Monday, January 2, 06 at 3:4:5 PM", "Thursday, March 5, 26 at 9:7:9 PM"),
+            (
+                "Mon Jan _2 15:04:05 MST 2006",
+                "Thu Mar  5 21:07:09 UTC 2026",
+            ),
+            (
+                "Monday, January 2, 06 at 3:4:5 PM",
+                "Thursday, March 5, 26 at 9:7:9 PM",
+            ),
             ("03:04pm 1/02", "09:07pm 3/05"),
             ("05.000 05,000 05.999999", "09.120 09,120 09.12045"),
             ("002 __2", "064  64"),
@@ -272,10 +417,14 @@ mod tests {
 
     #[test]
     fn offsets_follow_the_zone() {
-        let zone = TimeZone::fixed(jiff::tz::offset(-5).saturating_add(jiff::Span::new().minutes(-30)));
+        let zone =
+            TimeZone::fixed(jiff::tz::offset(-5).saturating_add(jiff::Span::new().minutes(-30)));
         let time = time("2026-03-05T21:07:09Z").with_time_zone(zone);
         assert_eq!(format(&time, RFC3339), "2026-03-05T15:37:09-05:30");
-        assert_eq!(format(&time, "Z0700 Z07:00:00 MST"), "-0530 -05:30:00 -0530");
+        assert_eq!(
+            format(&time, "Z0700 Z07:00:00 MST"),
+            "-0530 -05:30:00 -0530"
+        );
     }
 
     #[test]

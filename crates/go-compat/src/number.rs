@@ -178,7 +178,9 @@ pub fn format_e(value: f64, precision: usize) -> String {
 /// negative exponent left unpadded (`1e-7`, `1e+21`). `None` for values that JSON can't hold.
 #[must_use]
 pub fn format_json(value: f64) -> Option<String> {
-    value.is_finite().then(|| json_form(Decimal::shortest(value), value.abs(), 1e-6, 1e21))
+    value
+        .is_finite()
+        .then(|| json_form(Decimal::shortest(value), value.abs(), 1e-6, 1e21))
 }
 
 /// As [`format_json`] for a 32-bit float: fewer digits, same limits.
@@ -186,7 +188,12 @@ pub fn format_json(value: f64) -> Option<String> {
 pub fn format_json_f32(value: f32) -> Option<String> {
     value.is_finite().then(|| {
         let decimal = Decimal::from_scientific(&format!("{value:e}"));
-        json_form(decimal, f64::from(value.abs()), f64::from(1e-6_f32), f64::from(1e21_f32))
+        json_form(
+            decimal,
+            f64::from(value.abs()),
+            f64::from(1e-6_f32),
+            f64::from(1e21_f32),
+        )
     })
 }
 

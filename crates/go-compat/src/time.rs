@@ -29,13 +29,26 @@ pub fn rfc3339_nano(time: Timestamp) -> String {
 /// Whole microseconds with all six digits: `2026-01-02T15:04:05.250000Z`. This is `metav1.MicroTime`.
 #[must_use]
 pub fn rfc3339_micro(time: Timestamp) -> String {
-    format!("{:.6}", time.round(TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Floor)).unwrap_or(time))
+    format!(
+        "{:.6}",
+        time.round(
+            TimestampRound::new()
+                .smallest(Unit::Microsecond)
+                .mode(RoundMode::Floor)
+        )
+        .unwrap_or(time)
+    )
 }
 
 /// The time with its fraction of a second cut off (towards the past, also before 1970).
 #[must_use]
 pub fn truncate_to_seconds(time: Timestamp) -> Timestamp {
-    time.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor)).unwrap_or(time)
+    time.round(
+        TimestampRound::new()
+            .smallest(Unit::Second)
+            .mode(RoundMode::Floor),
+    )
+    .unwrap_or(time)
 }
 
 /// Reads an RFC 3339 time: date, `T`, time, optional fraction, and `Z` or a numeric offset.
@@ -44,7 +57,9 @@ pub fn truncate_to_seconds(time: Timestamp) -> Timestamp {
 /// If the text is anything else; a date alone, a space instead of `T` or a missing offset are refused, as Go does.
 pub fn parse_rfc3339(text: &str) -> Result<Timestamp, Error> {
     static PARSER: DateTimeParser = DateTimeParser::new();
-    let error = || Error { text: text.to_owned() };
+    let error = || Error {
+        text: text.to_owned(),
+    };
     if !has_rfc3339_shape(text.as_bytes()) {
         return Err(error());
     }
@@ -56,7 +71,13 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
     const DATE_TIME: &[u8] = b"0000-00-00T00:00:00";
     let matches = |text: &[u8], shape: &[u8]| {
         text.len() == shape.len()
-            && text.iter().zip(shape).all(|(byte, want)| if *want == b'0' { byte.is_ascii_digit() } else { byte == want })
+            && text.iter().zip(shape).all(|(byte, want)| {
+                if *want == b'0' {
+                    byte.is_ascii_digit()
+                } else {
+                    byte == want
+                }
+            })
     };
     let Some((head, mut rest)) = text.split_at_checked(DATE_TIME.len()) else {
         return false;
@@ -65,7 +86,10 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
         return false;
     }
     if let [b'.' | b',', digits @ ..] = rest {
-        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if count == 0 {
             return false;
         }
@@ -88,7 +112,10 @@ mod tests {
         assert_eq!(rfc3339_micro(time), "2026-01-02T15:04:05.999250Z");
         let before: Timestamp = "1969-12-31T23:59:58.5Z".parse().unwrap();
         assert_eq!(rfc3339_seconds(before), "1969-12-31T23:59:58Z");
-        assert_eq!(rfc3339_micro("2026-01-02T15:04:05Z".parse().unwrap()), "2026-01-02T15:04:05.000000Z");
+        assert_eq!(
+            rfc3339_micro("2026-01-02T15:04:05Z".parse().unwrap()),
+            "2026-01-02T15:04:05.000000Z"
+        );
     }
 
     #[test]
@@ -98,10 +125,21 @@ mod tests {
 
     #[test]
     fn reads_offsets_and_refuses_near_misses() {
-        assert_eq!(rfc3339_nano(parse_rfc3339("2026-01-02T15:04:05.5+02:00").unwrap()), "2026-01-02T13:04:05.5Z");
+        assert_eq!(
+            rfc3339_nano(parse_rfc3339("2026-01-02T15:04:05.5+02:00").unwrap()),
+            "2026-01-02T13:04:05.5Z"
+        );
         for bad in [
-            "", "2026-01-02", "2026-01-02 15:04:05Z", "2026-01-02T15:04:05", "2026-01-02T15:04:05.Z", "2026-13-02T15:04:05Z",
-            "2026-01-02T15:04:05+0200", "2026-01-02T15:04:05Z[UTC]", "2026-02-30T15:04:05Z", "now",
+            "",
+            "2026-01-02",
+            "2026-01-02 15:04:05Z",
+            "2026-01-02T15:04:05",
+            "2026-01-02T15:04:05.Z",
+            "2026-13-02T15:04:05Z",
+            "2026-01-02T15:04:05+0200",
+            "2026-01-02T15:04:05Z[UTC]",
+            "2026-02-30T15:04:05Z",
+            "now",
         ] {
             assert!(parse_rfc3339(bad).is_err(), "{bad}");
         }

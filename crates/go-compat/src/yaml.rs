@@ -78,7 +78,8 @@ pub fn documents_config(text: &str) -> Result<Vec<Value>, Error> {
 
 fn documents(text: &str, options: Options) -> Result<Vec<Value>, Error> {
     check_size(text)?;
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| Error::from_saphyr(&error, String::new()))
+    serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| Error::from_saphyr(&error, String::new()))
 }
 
 fn read<T: DeserializeOwned>(text: &str, options: Options) -> Result<T, Error> {
@@ -90,7 +91,16 @@ fn read<T: DeserializeOwned>(text: &str, options: Options) -> Result<T, Error> {
             error.into_inner()
         })
     })
-    .map_err(|error| Error::from_saphyr(&error, if path == "." { String::new() } else { path.clone() }))
+    .map_err(|error| {
+        Error::from_saphyr(
+            &error,
+            if path == "." {
+                String::new()
+            } else {
+                path.clone()
+            },
+        )
+    })
 }
 
 fn check_size(text: &str) -> Result<(), Error> {
@@ -99,7 +109,10 @@ fn check_size(text: &str) -> Result<(), Error> {
             line: 0,
             column: 0,
             path: String::new(),
-            message: format!("YAML text has {} bytes, the limit is {MAX_BYTES}", text.len()),
+            message: format!(
+                "YAML text has {} bytes, the limit is {MAX_BYTES}",
+                text.len()
+            ),
         });
     }
     Ok(())
@@ -132,7 +145,11 @@ fn k8s_options() -> Options {
 impl Error {
     fn from_saphyr(error: &serde_saphyr::Error, path: String) -> Self {
         let location = error.location();
-        let coordinate = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok()).unwrap_or(0);
+        let coordinate = |value: Option<u64>| {
+            value
+                .and_then(|value| usize::try_from(value).ok())
+                .unwrap_or(0)
+        };
         Self {
             line: coordinate(location.map(|location| location.line())),
             column: coordinate(location.map(|location| location.column())),
@@ -158,8 +175,12 @@ impl Error {
 fn message_of(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let position = error.location().map(|location| format!(" at line {}, column {}", location.line(), location.column()));
-    let text = position.and_then(|position| text.strip_suffix(&position)).unwrap_or(text);
+    let position = error
+        .location()
+        .map(|location| format!(" at line {}, column {}", location.line(), location.column()));
+    let text = position
+        .and_then(|position| text.strip_suffix(&position))
+        .unwrap_or(text);
     text.trim().to_owned()
 }
 

@@ -12,7 +12,17 @@ struct Order {
 
 #[test]
 fn floats_are_written_as_go_writes_them() {
-    let value = json!([1.0, 123_456_789.0, 1e20, 1e21, 1.5e300, 1e-6, 1e-7, 2.5, -0.0]);
+    let value = json!([
+        1.0,
+        123_456_789.0,
+        1e20,
+        1e21,
+        1.5e300,
+        1e-6,
+        1e-7,
+        2.5,
+        -0.0
+    ]);
     assert_eq!(
         to_string_sorted(&value),
         "[1,123456789,100000000000000000000,1e+21,1.5e+300,0.000001,1e-7,2.5,-0]"
@@ -21,8 +31,13 @@ fn floats_are_written_as_go_writes_them() {
 
 #[test]
 fn integers_stay_exact_beyond_53_bits() {
-    let value: Value = serde_json::from_str("[9007199254740993,18446744073709551615,-9223372036854775808]").unwrap();
-    assert_eq!(to_string_sorted(&value), "[9007199254740993,18446744073709551615,-9223372036854775808]");
+    let value: Value =
+        serde_json::from_str("[9007199254740993,18446744073709551615,-9223372036854775808]")
+            .unwrap();
+    assert_eq!(
+        to_string_sorted(&value),
+        "[9007199254740993,18446744073709551615,-9223372036854775808]"
+    );
 }
 
 #[test]
@@ -40,10 +55,22 @@ fn strings_are_escaped_as_go_escapes_them() {
 
 #[test]
 fn maps_are_sorted_structs_keep_their_order_and_raw_json_is_compacted() {
-    assert_eq!(to_string(&json!({"b": 1, "a": {"d": null, "c": []}})).unwrap(), r#"{"a":{"c":[],"d":null},"b":1}"#);
-    let raw = serde_json::value::RawValue::from_string("{ \"k y\" : [ 1 , \"a \\\" <\" ] }".to_owned()).unwrap();
-    let order = Order { zulu: 1, alpha: 0.1, raw };
-    assert_eq!(to_string(&order).unwrap(), r#"{"zulu":1,"alpha":0.1,"raw":{"k y":[1,"a \" \u003c"]}}"#);
+    assert_eq!(
+        to_string(&json!({"b": 1, "a": {"d": null, "c": []}})).unwrap(),
+        r#"{"a":{"c":[],"d":null},"b":1}"#
+    );
+    let raw =
+        serde_json::value::RawValue::from_string("{ \"k y\" : [ 1 , \"a \\\" <\" ] }".to_owned())
+            .unwrap();
+    let order = Order {
+        zulu: 1,
+        alpha: 0.1,
+        raw,
+    };
+    assert_eq!(
+        to_string(&order).unwrap(),
+        r#"{"zulu":1,"alpha":0.1,"raw":{"k y":[1,"a \" \u003c"]}}"#
+    );
 }
 
 #[test]

@@ -29,7 +29,10 @@ fn booleans_depend_on_the_profile() {
 #[test]
 fn numbers_are_read_alike_in_both_profiles() {
     for read in [config, k8s] {
-        assert_eq!(read("[017, 0o17, 0x1F, 0b11, 1_000]"), json!([15, 15, 31, 3, 1000]));
+        assert_eq!(
+            read("[017, 0o17, 0x1F, 0b11, 1_000]"),
+            json!([15, 15, 31, 3, 1000])
+        );
         assert_eq!(read("08").as_f64(), Some(8.0));
         assert_eq!(read("[4.10, 1e3]"), json!([4.1, 1000.0]));
         assert_eq!(read("2026-01-01"), json!("2026-01-01"));
@@ -74,7 +77,11 @@ fn errors_name_line_column_and_key() {
         count: u32,
     }
     let error = from_str_config::<Outer>("items:\n  - count: 1\n  - count: many\n").unwrap_err();
-    assert_eq!((error.line, error.column, error.path.as_str()), (3, 12, "items[1].count"), "{error}");
+    assert_eq!(
+        (error.line, error.column, error.path.as_str()),
+        (3, 12, "items[1].count"),
+        "{error}"
+    );
     assert!(!error.message.contains("line 3"), "{error}");
     let error = from_str_config::<Outer>("items:\n  - cuont: 1\n").unwrap_err();
     assert_eq!(error.line, 2, "{error}");
@@ -90,28 +97,42 @@ fn alias_bomb_is_stopped_quickly() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let previous = format!("*a{}", level - 1);
-        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![previous; 10].join(", ")));
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            vec![previous; 10].join(", ")
+        ));
     }
     let start = Instant::now();
     assert!(from_str_config::<Value>(&text).is_err());
     assert!(documents_k8s(&text).is_err());
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
 fn deep_nesting_is_an_error_not_a_crash() {
     let deep = "[".repeat(5_000);
     assert!(from_str_config::<Value>(&deep).is_err());
-    let deep: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let deep: String = (0..2_000)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect();
     assert!(from_str_k8s::<Value>(&deep).is_err());
-    let fine: String = (0..63).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let fine: String = (0..63)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect();
     assert!(from_str_k8s::<Value>(&fine).is_ok());
 }
 
 #[test]
 fn documents_leave_out_empty_ones() {
     let text = "---\na: 1\n---\n---\n# nothing\n---\nb: yes\n...\n---\nc: 3\n";
-    assert_eq!(documents_k8s(text).unwrap(), [json!({"a": 1}), json!({"b": true}), json!({"c": 3})]);
+    assert_eq!(
+        documents_k8s(text).unwrap(),
+        [json!({"a": 1}), json!({"b": true}), json!({"c": 3})]
+    );
     assert_eq!(documents_config("a: yes\n").unwrap(), [json!({"a": "yes"})]);
     assert!(documents_k8s("a: 1\n---\nb: [\n").unwrap_err().line >= 3);
     assert!(documents_k8s("\u{feff}a: 1\r\nb: 2\r\n").is_ok());
@@ -132,9 +153,15 @@ fn written_text_is_safe_for_other_readers() {
     assert!(text.contains("float: 3\n"), "{text}");
     assert!(text.contains("list:\n- a: true\n  b: 1\n"), "{text}");
     assert!(text.contains("text: |\n  a\n  b\n"), "{text}");
-    assert!(text.find("k9:").unwrap() < text.find("k10:").unwrap(), "{text}");
+    assert!(
+        text.find("k9:").unwrap() < text.find("k10:").unwrap(),
+        "{text}"
+    );
     for word in ["yes", "1", "0x1F", "2026-01-01", "null"] {
-        assert!(text.contains(&format!(": \"{word}\"\n")) || text.contains(&format!(": '{word}'\n")), "{word}: {text}");
+        assert!(
+            text.contains(&format!(": \"{word}\"\n")) || text.contains(&format!(": '{word}'\n")),
+            "{word}: {text}"
+        );
     }
     let mut back = k8s(&text);
     assert_eq!(back["float"].take(), json!(3));

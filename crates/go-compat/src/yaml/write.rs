@@ -16,14 +16,20 @@ use crate::number;
 /// # Errors
 /// If the value has no JSON form.
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
-    let failed = |message: String| Error { line: 0, column: 0, path: String::new(), message };
+    let failed = |message: String| Error {
+        line: 0,
+        column: 0,
+        path: String::new(),
+        message,
+    };
     let tree = serde_json::to_value(value).map_err(|error| failed(error.to_string()))?;
     let options = serde_saphyr::ser_options! {
         indent_step: 2,
         compact_list_indent: true,
         folded_wrap_chars: usize::MAX,
     };
-    serde_saphyr::to_string_with_options(&Ordered(&tree), options).map_err(|error| failed(error.to_string()))
+    serde_saphyr::to_string_with_options(&Ordered(&tree), options)
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// A tree that serializes with keys in the order of Go's YAML writers.
@@ -48,7 +54,10 @@ impl Serialize for Ordered<'_> {
                 }
                 out.end()
             }
-            Value::Number(number) if number.is_f64() => match number.as_f64().map(|value| (value, number::exact_integer(value))) {
+            Value::Number(number) if number.is_f64() => match number
+                .as_f64()
+                .map(|value| (value, number::exact_integer(value)))
+            {
                 Some((_, Some(integer))) => serializer.serialize_i64(integer),
                 Some((value, None)) => serializer.serialize_f64(value),
                 None => number.serialize(serializer),
@@ -82,9 +91,17 @@ fn natural(a: &str, b: &str) -> Ordering {
 
 /// Compares the digit runs around the first difference as numbers.
 fn numbers(a: &[char], b: &[char], at: usize) -> Ordering {
-    let start = (0..at).rev().take_while(|index| a[*index].is_ascii_digit()).last().unwrap_or(at);
+    let start = (0..at)
+        .rev()
+        .take_while(|index| a[*index].is_ascii_digit())
+        .last()
+        .unwrap_or(at);
     let run = |text: &[char]| -> String {
-        let digits: String = text.iter().skip(start).take_while(|c| c.is_ascii_digit()).collect();
+        let digits: String = text
+            .iter()
+            .skip(start)
+            .take_while(|c| c.is_ascii_digit())
+            .collect();
         digits.trim_start_matches('0').to_owned()
     };
     if !(a[at].is_ascii_digit() || b[at].is_ascii_digit()) {
