@@ -1,6 +1,10 @@
 //! Both databases, for real.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests say what they expect"
+)]
 
 mod postgres;
 mod sqlite;
