@@ -22,7 +22,10 @@ pub struct Config {
 impl Config {
     /// The defaults for an API at `base_url`.
     pub fn new(base_url: impl Into<String>) -> Self {
-        Self { base_url: base_url.into(), ..Self::default() }
+        Self {
+            base_url: base_url.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -57,7 +60,10 @@ pub struct Retry {
 impl Retry {
     /// Never repeats anything.
     pub fn never() -> Self {
-        Self { attempts: Some(1), ..Self::default() }
+        Self {
+            attempts: Some(1),
+            ..Self::default()
+        }
     }
 }
 
@@ -90,7 +96,11 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(_) => f.write_str("Literal(***)"),
-            Self::File { path, cache } => f.debug_struct("File").field("path", path).field("cache", cache).finish(),
+            Self::File { path, cache } => f
+                .debug_struct("File")
+                .field("path", path)
+                .field("cache", cache)
+                .finish(),
         }
     }
 }

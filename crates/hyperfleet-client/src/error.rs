@@ -91,10 +91,14 @@ impl Error {
         match self {
             Self::Config(_) => Class::Config,
             Self::Token { .. } => Class::Unauthenticated,
-            Self::Transport { timed_out: true, .. } => Class::Timeout,
+            Self::Transport {
+                timed_out: true, ..
+            } => Class::Timeout,
             Self::Transport { .. } => Class::Unavailable,
             Self::BadResponse { .. } => Class::BadResponse,
-            Self::Status { status, problem, .. } => match status {
+            Self::Status {
+                status, problem, ..
+            } => match status {
                 404 if problem.is_resource_not_found() => Class::NotFound,
                 404 | 405 => Class::WrongEndpoint,
                 401 => Class::Unauthenticated,
@@ -110,7 +114,8 @@ impl Error {
 
     /// Whether the same call may succeed later. A token file that is missing or empty may be filled in a moment.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Token { .. }) || matches!(self.class(), Class::Unavailable | Class::Timeout)
+        matches!(self, Self::Token { .. })
+            || matches!(self.class(), Class::Unavailable | Class::Timeout)
     }
 
     /// Whether the API said that the *resource* is gone. A 404 from something else (wrong base URL, proxy) is not that.

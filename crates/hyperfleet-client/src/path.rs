@@ -13,14 +13,22 @@ pub fn resolve(base: &Url, version: &str, target: &str) -> Result<Url, String> {
     if target.contains("://") {
         return Url::parse(target).map_err(|error| format!("URL {target:?}: {error}"));
     }
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)));
     let segments = clean(path);
     let mut url = base.clone();
     {
-        let mut to = url.path_segments_mut().map_err(|()| format!("base URL {base} can't have a path"))?;
+        let mut to = url
+            .path_segments_mut()
+            .map_err(|()| format!("base URL {base} can't have a path"))?;
         to.pop_if_empty();
         if segments.first() != Some(&"api") {
-            to.extend(["api", "hyperfleet", if version.is_empty() { "v1" } else { version }]);
+            to.extend([
+                "api",
+                "hyperfleet",
+                if version.is_empty() { "v1" } else { version },
+            ]);
         }
         to.extend(segments.iter().map(|segment| decode(segment)));
     }
@@ -49,7 +57,10 @@ fn decode(segment: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, tail @ ..] = rest {
-        let hex = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|two| std::str::from_utf8(two).ok());
+        let hex = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|two| std::str::from_utf8(two).ok());
         match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
@@ -71,25 +82,78 @@ mod tests {
     #[test]
     fn relative_targets_get_the_prefix_and_keep_their_query() {
         let cases = [
-            ("http://h:8000", "v1", "clusters/1", "http://h:8000/api/hyperfleet/v1/clusters/1"),
-            ("http://h:8000/", "v1", "/clusters/1/", "http://h:8000/api/hyperfleet/v1/clusters/1"),
-            ("http://h:8000", "v1", "/clusters/../clusters/1", "http://h:8000/api/hyperfleet/v1/clusters/1"),
-            ("http://h:8000", "v2", "clusters/1", "http://h:8000/api/hyperfleet/v2/clusters/1"),
-            ("http://h:8000", "", "clusters/1", "http://h:8000/api/hyperfleet/v1/clusters/1"),
-            ("http://h:8000", "v1", "api/v1/clusters/1", "http://h:8000/api/v1/clusters/1"),
-            ("http://h:8000/p", "v1", "/api/x?a=b%20c", "http://h:8000/p/api/x?a=b%20c"),
-            ("http://h:8000", "v1", "http://other/x?y", "http://other/x?y"),
-            ("http://h:8000", "v1", "clusters/a%20b", "http://h:8000/api/hyperfleet/v1/clusters/a%20b"),
+            (
+                "http://h:8000",
+                "v1",
+                "clusters/1",
+                "http://h:8000/api/hyperfleet/v1/clusters/1",
+            ),
+            (
+                "http://h:8000/",
+                "v1",
+                "/clusters/1/",
+                "http://h:8000/api/hyperfleet/v1/clusters/1",
+            ),
+            (
+                "http://h:8000",
+                "v1",
+                "/clusters/../clusters/1",
+                "http://h:8000/api/hyperfleet/v1/clusters/1",
+            ),
+            (
+                "http://h:8000",
+                "v2",
+                "clusters/1",
+                "http://h:8000/api/hyperfleet/v2/clusters/1",
+            ),
+            (
+                "http://h:8000",
+                "",
+                "clusters/1",
+                "http://h:8000/api/hyperfleet/v1/clusters/1",
+            ),
+            (
+                "http://h:8000",
+                "v1",
+                "api/v1/clusters/1",
+                "http://h:8000/api/v1/clusters/1",
+            ),
+            (
+                "http://h:8000/p",
+                "v1",
+                "/api/x?a=b%20c",
+                "http://h:8000/p/api/x?a=b%20c",
+            ),
+            (
+                "http://h:8000",
+                "v1",
+                "http://other/x?y",
+                "http://other/x?y",
+            ),
+            (
+                "http://h:8000",
+                "v1",
+                "clusters/a%20b",
+                "http://h:8000/api/hyperfleet/v1/clusters/a%20b",
+            ),
         ];
         for (base, version, target, want) in cases {
             let base = Url::parse(base).unwrap();
-            assert_eq!(resolve(&base, version, target).unwrap().as_str(), want, "{target}");
+            assert_eq!(
+                resolve(&base, version, target).unwrap().as_str(),
+                want,
+                "{target}"
+            );
         }
     }
 
     #[test]
     fn text_that_is_no_url_is_refused() {
         let base = Url::parse("http://h:8000").unwrap();
-        assert!(resolve(&base, "v1", "http://[/").unwrap_err().contains("http://[/"));
+        assert!(
+            resolve(&base, "v1", "http://[/")
+                .unwrap_err()
+                .contains("http://[/")
+        );
     }
 }

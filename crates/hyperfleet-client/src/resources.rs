@@ -36,7 +36,10 @@ pub struct ListOptions {
 impl ListOptions {
     /// Lists what matches `search`.
     pub fn search(search: impl Into<String>) -> Self {
-        Self { search: Some(search.into()), ..Self::default() }
+        Self {
+            search: Some(search.into()),
+            ..Self::default()
+        }
     }
 
     fn query(&self) -> String {
@@ -46,19 +49,30 @@ impl ListOptions {
             ("order", self.order.clone()),
             ("search", self.search.clone()),
         ];
-        let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let pairs = pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
         // Any base will do: only the encoded query is taken.
-        Url::parse_with_params("http://query", pairs).ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default()
+        Url::parse_with_params("http://query", pairs)
+            .ok()
+            .and_then(|url| url.query().map(str::to_owned))
+            .unwrap_or_default()
     }
 }
 
 impl<'c> Resources<'c> {
     pub(crate) fn root(client: &'c Client, plural: &str) -> Self {
-        Self { client, base: plural.to_owned() }
+        Self {
+            client,
+            base: plural.to_owned(),
+        }
     }
 
     pub(crate) fn nested(client: &'c Client, parents: &str, parent: &str, plural: &str) -> Self {
-        Self { client, base: format!("{parents}/{}/{plural}", segment(parent)) }
+        Self {
+            client,
+            base: format!("{parents}/{}/{plural}", segment(parent)),
+        }
     }
 
     fn item(&self, id: &str) -> String {
@@ -71,7 +85,10 @@ impl<'c> Resources<'c> {
     /// [`Class::AlreadyExists`](crate::Class::AlreadyExists) if a live resource has the name, and any other [`Error`].
     pub async fn create(&self, new: &NewResource) -> Result<Resource, Error> {
         let body = serde_json::to_value(new).map_err(|error| Error::Config(error.to_string()))?;
-        self.client.request(Method::POST, &self.base, Some(body)).await?.json()
+        self.client
+            .request(Method::POST, &self.base, Some(body))
+            .await?
+            .json()
     }
 
     /// Gets one resource, also one that is being deleted.
@@ -79,7 +96,10 @@ impl<'c> Resources<'c> {
     /// # Errors
     /// [`Error::is_not_found`] if it is gone, and any other [`Error`].
     pub async fn get(&self, id: &str) -> Result<Resource, Error> {
-        self.client.request(Method::GET, &self.item(id), None).await?.json()
+        self.client
+            .request(Method::GET, &self.item(id), None)
+            .await?
+            .json()
     }
 
     /// Gets one page.
@@ -90,10 +110,24 @@ impl<'c> Resources<'c> {
         self.page(options, None).await
     }
 
-    async fn page(&self, options: &ListOptions, attempts: Option<u32>) -> Result<List<Resource>, Error> {
+    async fn page(
+        &self,
+        options: &ListOptions,
+        attempts: Option<u32>,
+    ) -> Result<List<Resource>, Error> {
         let query = options.query();
-        let path = if query.is_empty() { self.base.clone() } else { format!("{}?{query}", self.base) };
-        self.client.send(Request { attempts, ..Request::new(Method::GET, path) }).await?.json()
+        let path = if query.is_empty() {
+            self.base.clone()
+        } else {
+            format!("{}?{query}", self.base)
+        };
+        self.client
+            .send(Request {
+                attempts,
+                ..Request::new(Method::GET, path)
+            })
+            .await?
+            .json()
     }
 
     /// Gets all pages, oldest first so that what is created meanwhile comes at the end and shifts nothing. A resource that
@@ -102,7 +136,11 @@ impl<'c> Resources<'c> {
     /// # Errors
     /// The first [`Error`] of any page; nothing is returned then.
     pub async fn list_all(&self, options: &ListOptions) -> Result<Vec<Resource>, Error> {
-        let mut page = ListOptions { page: Some(1), order: Some("created_time asc".to_owned()), ..options.clone() };
+        let mut page = ListOptions {
+            page: Some(1),
+            order: Some("created_time asc".to_owned()),
+            ..options.clone()
+        };
         let mut all: Vec<Resource> = Vec::new();
         let mut seen = HashSet::new();
         let mut collected = 0_u64;
@@ -110,7 +148,11 @@ impl<'c> Resources<'c> {
             let list = self.page(&page, None).await?;
             let empty = list.items.is_empty();
             collected += list.items.len() as u64;
-            all.extend(list.items.into_iter().filter(|resource| seen.insert(resource.id.clone())));
+            all.extend(
+                list.items
+                    .into_iter()
+                    .filter(|resource| seen.insert(resource.id.clone())),
+            );
             if empty || collected >= list.total {
                 return Ok(all);
             }
@@ -124,7 +166,10 @@ impl<'c> Resources<'c> {
     /// [`Class::Conflict`](crate::Class::Conflict) if it is being deleted, and any other [`Error`].
     pub async fn patch(&self, id: &str, patch: &ResourcePatch) -> Result<Resource, Error> {
         let body = serde_json::to_value(patch).map_err(|error| Error::Config(error.to_string()))?;
-        self.client.request(Method::PATCH, &self.item(id), Some(body)).await?.json()
+        self.client
+            .request(Method::PATCH, &self.item(id), Some(body))
+            .await?
+            .json()
     }
 
     /// Asks for deletion; the resource stays until every adapter reports `Finalized`.
@@ -132,7 +177,10 @@ impl<'c> Resources<'c> {
     /// # Errors
     /// [`Error::is_not_found`] if it is gone, and any other [`Error`].
     pub async fn delete(&self, id: &str) -> Result<Resource, Error> {
-        self.client.request(Method::DELETE, &self.item(id), None).await?.json()
+        self.client
+            .request(Method::DELETE, &self.item(id), None)
+            .await?
+            .json()
     }
 
     /// Removes a resource that is being deleted, with its children, without waiting for adapters.
@@ -141,7 +189,13 @@ impl<'c> Resources<'c> {
     /// [`Class::Conflict`](crate::Class::Conflict) if deletion was not asked for before, and any other [`Error`].
     pub async fn force_delete(&self, id: &str, reason: &str) -> Result<(), Error> {
         let body: Value = json!({ "reason": reason });
-        self.client.request(Method::POST, &format!("{}/force-delete", self.item(id)), Some(body)).await?;
+        self.client
+            .request(
+                Method::POST,
+                &format!("{}/force-delete", self.item(id)),
+                Some(body),
+            )
+            .await?;
         Ok(())
     }
 }
@@ -150,7 +204,10 @@ impl<'c> Resources<'c> {
 pub(crate) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && text.len() > 2) {
+        if byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'~')
+            || (byte == b'.' && text.len() > 2)
+        {
             out.push(byte as char);
         } else {
             out.push_str(&format!("%{byte:02X}"));

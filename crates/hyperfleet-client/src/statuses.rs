@@ -22,7 +22,10 @@ pub enum Reported {
 
 impl<'c> Statuses<'c> {
     pub(crate) fn new(client: &'c Client, plural: &str, id: &str) -> Self {
-        Self { client, path: format!("{plural}/{}/statuses", segment(id)) }
+        Self {
+            client,
+            path: format!("{plural}/{}/statuses", segment(id)),
+        }
     }
 
     /// The last report of every adapter (at most 100).
@@ -30,7 +33,10 @@ impl<'c> Statuses<'c> {
     /// # Errors
     /// [`Error::is_not_found`] if the resource is gone, and any other [`Error`].
     pub async fn list(&self) -> Result<List<AdapterStatus>, Error> {
-        self.client.request(Method::GET, &format!("{}?size=100", self.path), None).await?.json()
+        self.client
+            .request(Method::GET, &format!("{}?size=100", self.path), None)
+            .await?
+            .json()
     }
 
     /// Reports. Repeating a report is harmless.
@@ -38,8 +44,16 @@ impl<'c> Statuses<'c> {
     /// # Errors
     /// [`Error::is_not_found`] if the resource is gone (which is success for who reports `Finalized`), and any other [`Error`].
     pub async fn put(&self, report: &AdapterStatusRequest) -> Result<Reported, Error> {
-        let body = serde_json::to_value(report).map_err(|error| Error::Config(error.to_string()))?;
-        let response = self.client.request(Method::PUT, &self.path, Some(body)).await?;
-        if response.status == 204 { Ok(Reported::Discarded) } else { Ok(Reported::Stored(Box::new(response.json()?))) }
+        let body =
+            serde_json::to_value(report).map_err(|error| Error::Config(error.to_string()))?;
+        let response = self
+            .client
+            .request(Method::PUT, &self.path, Some(body))
+            .await?;
+        if response.status == 204 {
+            Ok(Reported::Discarded)
+        } else {
+            Ok(Reported::Stored(Box::new(response.json()?)))
+        }
     }
 }

@@ -16,7 +16,10 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(token: Token) -> Self {
-        Self { token, read: Mutex::new(None) }
+        Self {
+            token,
+            read: Mutex::new(None),
+        }
     }
 
     /// The token to send now.
@@ -43,13 +46,20 @@ impl Source {
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
-        self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.read
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 async fn read(path: &Path) -> Result<String, Error> {
-    let fail = |reason: String| Error::Token { path: path.to_owned(), reason };
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| fail(error.to_string()))?;
+    let fail = |reason: String| Error::Token {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| fail(error.to_string()))?;
     let token = text.trim();
     if token.is_empty() {
         return Err(fail("is empty".to_owned()));

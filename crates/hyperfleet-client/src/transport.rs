@@ -52,7 +52,14 @@ pub struct Request {
 impl Request {
     /// A request without body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: HeaderMap::new(), body: None, timeout: None, attempts: None }
+        Self {
+            method,
+            path: path.into(),
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: None,
+            attempts: None,
+        }
     }
 
     /// Adds a JSON body.
@@ -94,10 +101,16 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] if `base_url` is no `http` or `https` URL or the user agent can't be sent.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let base = Url::parse(config.base_url.trim())
-            .map_err(|error| Error::Config(format!("base URL {:?}: {error}; want e.g. http://localhost:8000", config.base_url)))?;
+        let base = Url::parse(config.base_url.trim()).map_err(|error| {
+            Error::Config(format!(
+                "base URL {:?}: {error}; want e.g. http://localhost:8000",
+                config.base_url
+            ))
+        })?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(Error::Config(format!("base URL {base}: the scheme must be http or https")));
+            return Err(Error::Config(format!(
+                "base URL {base}: the scheme must be http or https"
+            )));
         }
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Losing this race means that somebody else installed one.
@@ -105,7 +118,11 @@ impl Client {
         }
         let same_origin = reqwest::redirect::Policy::custom(|attempt| {
             let first = attempt.previous().first().map(Url::origin);
-            if first == Some(attempt.url().origin()) && attempt.previous().len() <= 10 { attempt.follow() } else { attempt.stop() }
+            if first == Some(attempt.url().origin()) && attempt.previous().len() <= 10 {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
         });
         let http = reqwest::Client::builder()
             .user_agent(&config.user_agent)
@@ -114,7 +131,14 @@ impl Client {
             .build()
             .map_err(|error| Error::Config(format!("HTTP client: {}", causes(&error))))?;
         let token = config.token.clone().map(token::Source::new);
-        Ok(Self { inner: Arc::new(Inner { base, config, http, token }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                base,
+                config,
+                http,
+                token,
+            }),
+        })
     }
 
     /// Clusters.
@@ -144,8 +168,17 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future may leave the request done or not done.
-    pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response, Error> {
-        self.send(Request { body, ..Request::new(method, path) }).await
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Response, Error> {
+        self.send(Request {
+            body,
+            ..Request::new(method, path)
+        })
+        .await
     }
 
     /// Sends a request with its own headers, timeout or attempts.
@@ -177,23 +210,33 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request, url: &Url) -> Result<Response, Error> {
-        let Inner { base, config, http, token } = &*self.inner;
+        let Inner {
+            base,
+            config,
+            http,
+            token,
+        } = &*self.inner;
         let method = &request.method;
         let mut headers = request.headers.clone();
         if let Some(token) = token
             && url.origin() == base.origin()
         {
             let bearer = format!("Bearer {}", token.current().await?);
-            let mut value = HeaderValue::from_str(&bearer)
-                .map_err(|_| Error::Config("the auth token has characters that no header can carry".to_owned()))?;
+            let mut value = HeaderValue::from_str(&bearer).map_err(|_| {
+                Error::Config("the auth token has characters that no header can carry".to_owned())
+            })?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let mut call = http.request(method.clone(), url.clone()).timeout(request.timeout.unwrap_or(config.timeout));
+        let mut call = http
+            .request(method.clone(), url.clone())
+            .timeout(request.timeout.unwrap_or(config.timeout));
         if let Some(body) = &request.body
             && [Method::POST, Method::PUT, Method::PATCH].contains(method)
         {
-            headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+            headers
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("application/json"));
             call = call.body(body.to_string());
         }
         let transport = |error: reqwest::Error| Error::Transport {
@@ -206,9 +249,18 @@ impl Client {
         let mut answer = call.headers(headers).send().await.map_err(|error| {
             let (connect, timeout) = (error.is_connect(), error.is_timeout());
             match transport(error) {
-                Error::Transport { method, path, reason, .. } => {
-                    Error::Transport { method, path, reason, unsent: connect, timed_out: timeout }
-                }
+                Error::Transport {
+                    method,
+                    path,
+                    reason,
+                    ..
+                } => Error::Transport {
+                    method,
+                    path,
+                    reason,
+                    unsent: connect,
+                    timed_out: timeout,
+                },
                 other => other,
             }
         })?;
@@ -225,7 +277,12 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         if status.is_success() {
-            return Ok(Response { status: status.as_u16(), body, method: method.clone(), path: url.path().to_owned() });
+            return Ok(Response {
+                status: status.as_u16(),
+                body,
+                method: method.clone(),
+                path: url.path().to_owned(),
+            });
         }
         Err(refusal(method, url, status, &body))
     }
@@ -233,10 +290,14 @@ impl Client {
 
 /// An answer other than 2xx as an error.
 fn refusal(method: &Method, url: &Url, status: reqwest::StatusCode, body: &[u8]) -> Error {
-    let excerpt = String::from_utf8_lossy(body.get(..BODY_EXCERPT_BYTES).unwrap_or(body)).into_owned();
+    let excerpt =
+        String::from_utf8_lossy(body.get(..BODY_EXCERPT_BYTES).unwrap_or(body)).into_owned();
     let mut problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| Problem {
         type_: String::new(),
-        title: status.canonical_reason().unwrap_or("unexpected answer").to_owned(),
+        title: status
+            .canonical_reason()
+            .unwrap_or("unexpected answer")
+            .to_owned(),
         status: 0,
         detail: excerpt.trim().to_owned(),
         instance: None,

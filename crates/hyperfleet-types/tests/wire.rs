@@ -1,7 +1,6 @@
 //! The documents of `docs/protocol/hyperfleet-api.md`, byte for byte and back.
 #![allow(clippy::unwrap_used)] // tests say what they expect
 
-
 use hyperfleet_types::{AdapterStatus, Code, ConditionStatus, List, Problem, Pulse, Resource};
 use serde_json::{Value, json};
 
