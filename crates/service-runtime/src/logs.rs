@@ -32,7 +32,7 @@ pub enum Format {
 }
 
 /// Where lines go.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
     /// Standard error: for everything whose standard output is data.
@@ -40,6 +40,8 @@ pub enum Output {
     Stderr,
     /// Standard output: what the fleet's services default to.
     Stdout,
+    /// The end of a file, created if it isn't there: for a process whose terminal is for its user.
+    File(std::path::PathBuf),
 }
 
 /// The names of the three fields on which the fleet does not agree with itself.
@@ -81,6 +83,14 @@ pub enum Error {
     /// Somebody else has installed a subscriber.
     #[error("logging is already set up")]
     Installed,
+    /// The log file can't be opened.
+    #[error("open log file {path}: {source}")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
 }
 
 /// Sends every `tracing` event of the process to lines, from now on.
@@ -89,11 +99,23 @@ pub enum Error {
 /// If the level is malformed or logging was already set up.
 pub fn init(options: Options) -> Result<(), Error> {
     let filter = filter(&options.level)?;
-    let write: Box<Write> = match options.output {
+    let write: Box<Write> = match &options.output {
         // A whole line per write: lines of several processes on one terminal do not mix. A closed pipe must not
         // end the service.
         Output::Stderr => Box::new(|line| drop(std::io::stderr().lock().write_all(line))),
         Output::Stdout => Box::new(|line| drop(std::io::stdout().lock().write_all(line))),
+        Output::File(path) => {
+            let file = std::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(path);
+            let file = file.map_err(|source| Error::File {
+                path: path.clone(),
+                source,
+            })?;
+            // One write of a whole line in append mode needs no lock.
+            Box::new(move |line| drop((&file).write_all(line)))
+        }
     };
     tracing_subscriber::registry()
         .with(filter)
