@@ -1,5 +1,7 @@
 //! What every broker promises, tried on every broker of this build.
 
+#![allow(clippy::unwrap_used, reason = "a test may say what it expects")]
+
 mod contract;
 
 use std::sync::Arc;
