@@ -181,12 +181,7 @@ impl Connection {
             }
             return;
         };
-        let handshake = timeout(self.options.first_byte_timeout, tls.accept(stream));
-        let handshake = tokio::select! {
-            () = self.shutdown.cancelled() => return,
-            handshake = handshake => handshake,
-        };
-        match handshake {
+        match timeout(self.options.first_byte_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let certificates =

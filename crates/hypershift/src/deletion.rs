@@ -1,1 +1,0 @@
-//! What the deletion of a HostedCluster means to HyperFleet.

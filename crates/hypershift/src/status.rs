@@ -1,1 +1,0 @@
-//! What the status of a HostedCluster means to HyperFleet.

@@ -1,0 +1,479 @@
+//! The rules of the API: what each write does to the objects. No I/O and no clock of its own: one task owns an
+//! [`Engine`], feeds it writes, and stores and publishes the [`Change`]s that it returns.
+//!
+//! Follows `docs/protocol/kubernetes-api.md`.
+
+mod create;
+mod delete;
+mod meta;
+mod settle;
+mod update;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use delete::{DeleteOptions, Propagation};
+
+use crate::admission::{Admission, Operation, Review};
+use crate::builtin::{CRD_STORAGE, NAMESPACE_STORAGE};
+use crate::crd;
+use crate::failure::Failure;
+use crate::managed;
+use crate::object::{Key, Object, metadata_text};
+use crate::patch::Patch;
+use crate::registry::Registry;
+use crate::resource::Resource;
+
+/// The part of an object that a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The object itself.
+    Whole,
+    /// `/status`.
+    Status,
+    /// `/finalize` of a namespace.
+    Finalize,
+}
+
+/// What a write is about. The type is looked up again by the engine, since a CRD may have gone in between.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Version of the request.
+    pub version: String,
+    /// Plural name.
+    pub plural: String,
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Empty for creates and collections.
+    pub name: String,
+    /// Main resource or subresource.
+    pub part: Part,
+}
+
+/// What to do about unknown fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Drop them.
+    Ignore,
+    /// Drop them and say so.
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// How a write is to be done.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// Check everything, store nothing.
+    pub dry_run: bool,
+    /// Name of the field manager.
+    pub manager: String,
+    /// Unknown fields.
+    pub field_validation: FieldValidation,
+}
+
+/// A write request.
+#[derive(Debug)]
+pub enum Write {
+    /// POST.
+    Create {
+        /// Where to.
+        target: Target,
+        /// The object.
+        object: Value,
+        /// How.
+        options: WriteOptions,
+    },
+    /// PUT.
+    Replace {
+        /// Which.
+        target: Target,
+        /// The object.
+        object: Value,
+        /// How.
+        options: WriteOptions,
+    },
+    /// PATCH.
+    Patch {
+        /// Which.
+        target: Target,
+        /// The change.
+        patch: Patch,
+        /// How.
+        options: WriteOptions,
+    },
+    /// DELETE of one object.
+    Delete {
+        /// Which.
+        target: Target,
+        /// How.
+        options: DeleteOptions,
+    },
+    /// DELETE of a collection.
+    DeleteCollection {
+        /// Which type and namespace.
+        target: Target,
+        /// Names of the selected objects (looked up by the caller, checked again here).
+        keys: Vec<Key>,
+        /// How.
+        options: DeleteOptions,
+    },
+}
+
+/// The result of a write.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The object after the write, in the requested version.
+    pub object: Value,
+    /// The object is new.
+    pub created: bool,
+    /// The object is gone.
+    pub removed: bool,
+    /// For `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+/// What happened to one object.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// resourceVersion of the change.
+    pub revision: u64,
+    /// The object before.
+    pub previous: Option<Arc<Object>>,
+    /// The object after; for a deletion its last state, with the resourceVersion of the deletion.
+    pub object: Arc<Object>,
+    /// Whether the object is gone.
+    pub removed: bool,
+}
+
+/// Switches of an engine.
+pub struct Options {
+    /// Prune, default and validate custom resources by their schemas.
+    pub validate_schemas: bool,
+    /// Delete objects whose owners are gone.
+    pub garbage_collection: bool,
+    /// Rules from outside, all of which must accept.
+    pub admission: Vec<Arc<dyn Admission>>,
+    /// The time.
+    pub clock: fn() -> Timestamp,
+}
+
+/// Background work that a change made necessary.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// Make a CRD's endpoints, or take them away.
+    Definition(Arc<str>),
+    /// An object with owners, or one that waits for its dependents.
+    Object(Key),
+    /// An owner is gone.
+    OwnerGone(Arc<str>),
+    /// A namespace is terminating.
+    Namespace(Arc<str>),
+}
+
+/// All objects and the rules for changing them.
+pub struct Engine {
+    options: Options,
+    objects: BTreeMap<Key, Arc<Object>>,
+    by_uid: HashMap<Arc<str>, Key>,
+    /// Owner UID to dependents.
+    dependents: HashMap<String, BTreeSet<Key>>,
+    registry: Arc<Registry>,
+    revision: u64,
+    changes: Vec<Change>,
+    work: BTreeSet<Work>,
+}
+
+impl Engine {
+    /// An engine that starts with these objects. `revision` is the highest resourceVersion ever given out.
+    pub fn new(options: Options, objects: Vec<Object>, revision: u64) -> Self {
+        let mut engine = Self {
+            options,
+            objects: BTreeMap::new(),
+            by_uid: HashMap::new(),
+            dependents: HashMap::new(),
+            registry: Arc::new(Registry::new([])),
+            revision,
+            changes: Vec::new(),
+            work: BTreeSet::new(),
+        };
+        for object in objects {
+            engine.insert(Arc::new(object));
+        }
+        engine.rebuild_registry();
+        let objects: Vec<Arc<Object>> = engine.objects.values().cloned().collect();
+        for object in objects {
+            engine.plan_work(None, Some(&object));
+        }
+        engine
+    }
+
+    /// The current resource types.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The highest resourceVersion given out.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// All objects.
+    pub fn objects(&self) -> &BTreeMap<Key, Arc<Object>> {
+        &self.objects
+    }
+
+    /// Does one write and the background work that follows from it.
+    ///
+    /// # Errors
+    /// The refusal; nothing was changed.
+    pub fn execute(&mut self, write: Write) -> Result<Outcome, Failure> {
+        let outcome = match write {
+            Write::Create {
+                target,
+                object,
+                options,
+            } => self.create(&target, object, &options),
+            Write::Replace {
+                target,
+                object,
+                options,
+            } => self.replace(&target, object, &options),
+            Write::Patch {
+                target,
+                patch,
+                options,
+            } => self.patch(&target, &patch, &options),
+            Write::Delete { target, options } => self.delete(&target, &options),
+            Write::DeleteCollection {
+                target,
+                keys,
+                options,
+            } => self.delete_collection(&target, &keys, &options),
+        };
+        self.settle();
+        outcome
+    }
+
+    /// Does the background work that is due, such as garbage collection.
+    pub fn settle(&mut self) {
+        while let Some(work) = self.work.pop_first() {
+            self.do_work(work);
+        }
+    }
+
+    /// The changes since the last call, to be stored and published.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Undoes changes that couldn't be stored. They must be the last ones taken.
+    pub fn roll_back(&mut self, changes: &[Change]) {
+        for change in changes.iter().rev() {
+            self.forget(&change.object.key);
+            if let Some(previous) = &change.previous {
+                self.insert(Arc::clone(previous));
+            }
+        }
+        // resourceVersions of undone changes are not given out again: someone may have heard of them.
+        self.rebuild_registry();
+        self.work.clear();
+    }
+
+    fn now(&self) -> String {
+        crate::time::rfc3339((self.options.clock)())
+    }
+
+    fn resource(&self, target: &Target) -> Result<Arc<Resource>, Failure> {
+        self.registry
+            .find(&target.group, &target.version, &target.plural)
+            .cloned()
+            .ok_or_else(Failure::unknown_path)
+    }
+
+    fn key(resource: &Resource, target: &Target, name: &str) -> Key {
+        let namespace = if resource.namespaced {
+            target.namespace.as_str()
+        } else {
+            ""
+        };
+        Key::new(&resource.storage, namespace, name)
+    }
+
+    fn get(&self, resource: &Resource, target: &Target) -> Result<Arc<Object>, Failure> {
+        self.objects
+            .get(&Self::key(resource, target, &target.name))
+            .cloned()
+            .ok_or_else(|| Failure::not_found(&resource.subject(&target.name)))
+    }
+
+    fn admit(
+        &self,
+        operation: Operation,
+        resource: &Resource,
+        part: Part,
+        object: &Value,
+        old_object: Option<&Value>,
+    ) -> Result<(), Failure> {
+        let name = metadata_text(object, "name");
+        let review = Review {
+            operation,
+            group: &resource.group,
+            version: &resource.version,
+            resource: &resource.plural,
+            subresource: match part {
+                Part::Whole => "",
+                Part::Status => "status",
+                Part::Finalize => "finalize",
+            },
+            namespace: metadata_text(object, "namespace"),
+            name,
+            object,
+            old_object,
+        };
+        let causes: Vec<_> = self
+            .options
+            .admission
+            .iter()
+            .filter_map(|rule| rule.review(&review).err())
+            .flatten()
+            .collect();
+        if causes.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::invalid(&resource.subject(name), &causes))
+        }
+    }
+
+    // === Changing the maps ===
+
+    /// Stores an object (its resourceVersion is set here) and plans what follows.
+    fn store(&mut self, key: Key, mut value: Value) -> Arc<Object> {
+        self.revision += 1;
+        crate::object::set_metadata(
+            &mut value,
+            "resourceVersion",
+            self.revision.to_string().into(),
+        );
+        let object = Arc::new(Object::new(key, self.revision, &value));
+        let previous = self.insert(Arc::clone(&object));
+        if *object.key.storage == *CRD_STORAGE {
+            self.rebuild_registry();
+        }
+        self.plan_work(previous.as_deref(), Some(&object));
+        self.changes.push(Change {
+            revision: self.revision,
+            previous,
+            object: Arc::clone(&object),
+            removed: false,
+        });
+        object
+    }
+
+    /// Removes an object and plans what follows. Returns its last state.
+    fn remove(&mut self, key: &Key, last: Option<Value>) -> Option<Arc<Object>> {
+        let previous = self.forget(key)?;
+        self.revision += 1;
+        let mut value = last.unwrap_or_else(|| previous.value());
+        crate::object::set_metadata(
+            &mut value,
+            "resourceVersion",
+            self.revision.to_string().into(),
+        );
+        let object = Arc::new(Object::new(key.clone(), self.revision, &value));
+        if *key.storage == *CRD_STORAGE {
+            self.rebuild_registry();
+        }
+        self.plan_work(Some(&previous), None);
+        self.changes.push(Change {
+            revision: self.revision,
+            previous: Some(previous),
+            object: Arc::clone(&object),
+            removed: true,
+        });
+        Some(object)
+    }
+
+    fn insert(&mut self, object: Arc<Object>) -> Option<Arc<Object>> {
+        let previous = self.forget(&object.key);
+        self.by_uid
+            .insert(Arc::clone(&object.uid), object.key.clone());
+        for owner in &object.owners {
+            self.dependents
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(object.key.clone());
+        }
+        self.objects.insert(object.key.clone(), object);
+        previous
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let object = self.objects.remove(key)?;
+        self.by_uid.remove(&object.uid);
+        for owner in &object.owners {
+            if let Some(keys) = self.dependents.get_mut(&owner.uid) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.dependents.remove(&owner.uid);
+                }
+            }
+        }
+        Some(object)
+    }
+
+    fn rebuild_registry(&mut self) {
+        let custom = self
+            .in_storage(CRD_STORAGE, None)
+            .into_iter()
+            .map(|object| object.value())
+            .filter(crd::is_established)
+            .flat_map(|crd| crd::resources(&crd))
+            .collect::<Vec<_>>();
+        self.registry = Arc::new(Registry::new(custom));
+    }
+
+    /// Objects stored under a name, optionally of one namespace.
+    fn in_storage(&self, storage: &str, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        range(&self.objects, storage, namespace).cloned().collect()
+    }
+
+    fn namespace_object(&self, name: &str) -> Option<Arc<Object>> {
+        self.objects
+            .get(&Key::new(&NAMESPACE_STORAGE.into(), "", name))
+            .cloned()
+    }
+}
+
+/// Objects stored under a name, optionally of one namespace, in the order of lists.
+pub fn range<'a>(
+    objects: &'a BTreeMap<Key, Arc<Object>>,
+    storage: &str,
+    namespace: Option<&str>,
+) -> impl Iterator<Item = &'a Arc<Object>> {
+    let storage: Arc<str> = storage.into();
+    let start = Key::new(&storage, namespace.unwrap_or_default(), "");
+    let namespace: Option<Arc<str>> = namespace.map(Into::into);
+    objects
+        .range(start..)
+        .take_while(move |(key, _)| {
+            key.storage == storage
+                && namespace
+                    .as_ref()
+                    .is_none_or(|namespace| key.namespace == *namespace)
+        })
+        .map(|(_, object)| object)
+}
+
+/// Who owns fields after a write.
+enum Ownership {
+    /// The named manager changed some.
+    Update(String),
+    /// Server-side apply already decided.
+    Applied(managed::Managed),
+}

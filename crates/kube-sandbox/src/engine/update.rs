@@ -1,0 +1,526 @@
+//! PUT, PATCH and the changing half of server-side apply.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::create::{check_place, check_type, set_api_version};
+use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions};
+use crate::admission::Operation;
+use crate::failure::{Cause, Failure};
+use crate::managed::{self, Managed, Manager, Scope, unchanged};
+use crate::object::{Object, finalizers, metadata_text, remove_metadata, set_metadata};
+use crate::patch::Patch;
+use crate::resource::{GenerationRule, Resource};
+
+/// Members of `metadata` that a client can't change; they keep their value.
+const SYSTEM_METADATA: [&str; 8] = [
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+];
+
+impl Engine {
+    pub(super) fn replace(
+        &mut self,
+        target: &Target,
+        object: Value,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Failure> {
+        let resource = self.resource(target)?;
+        check_part(&resource, target.part)?;
+        check_type(&resource, &object)?;
+        check_place(&resource, target, &object)?;
+        let live = self.get(&resource, target)?;
+        if resource.is_custom() && metadata_text(&object, "resourceVersion").is_empty() {
+            let cause = Cause::new(
+                "metadata.resourceVersion",
+                "FieldValueInvalid",
+                "Invalid value: 0x0: must be specified for an update",
+            );
+            return Err(Failure::invalid(&resource.subject(&target.name), &[cause]));
+        }
+        check_identity(&resource, &live, &object)?;
+        self.change(
+            &resource,
+            target,
+            &live,
+            object,
+            Ownership::Update(options.manager.clone()),
+            options,
+        )
+    }
+
+    pub(super) fn patch(
+        &mut self,
+        target: &Target,
+        patch: &Patch,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Failure> {
+        let resource = self.resource(target)?;
+        check_part(&resource, target.part)?;
+        if let Patch::Apply { config, force } = patch {
+            return self.apply(&resource, target, config, *force, options);
+        }
+        if resource.is_custom() && matches!(patch, Patch::Strategic(_)) {
+            return Err(Failure::unsupported_media_type(
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            ));
+        }
+        let live = self.get(&resource, target)?;
+        let mut before = live.value();
+        set_api_version(&mut before, &resource.api_version());
+        let patched = patch.apply_to(&before, &resource.shape, &resource.subject(&target.name))?;
+        check_type(&resource, &patched)?;
+        check_place(&resource, target, &patched)?;
+        check_identity(&resource, &live, &patched)?;
+        self.change(
+            &resource,
+            target,
+            &live,
+            patched,
+            Ownership::Update(options.manager.clone()),
+            options,
+        )
+    }
+
+    fn apply(
+        &mut self,
+        resource: &Arc<Resource>,
+        target: &Target,
+        config: &Value,
+        force: bool,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Failure> {
+        if config.get("apiVersion").and_then(Value::as_str).is_none()
+            || config.get("kind").and_then(Value::as_str).is_none()
+        {
+            return Err(Failure::bad_request(
+                "an applied configuration must have apiVersion and kind",
+            ));
+        }
+        check_type(resource, config)?;
+        check_place(resource, target, config)?;
+        if config
+            .pointer("/metadata/managedFields")
+            .is_some_and(|entries| {
+                !entries.is_null() && entries.as_array().is_none_or(|list| !list.is_empty())
+            })
+        {
+            return Err(Failure::bad_request("metadata.managedFields must be nil"));
+        }
+        let mut config = config.clone();
+        restrict_config(resource, target.part, &mut config);
+        let manager = Manager {
+            operation: managed::Operation::Apply,
+            name: options.manager.clone(),
+            api_version: resource.api_version(),
+            subresource: subresource(target.part).to_owned(),
+        };
+        let scope = scope(resource, target.part);
+        let now = self.now();
+        let live = match self.get(resource, target) {
+            Ok(live) => live,
+            Err(missing) if target.part == Part::Whole => {
+                if !metadata_text(&config, "uid").is_empty() {
+                    let detail = format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        metadata_text(&config, "uid")
+                    );
+                    return Err(Failure::conflict(&resource.subject(&target.name), &detail));
+                }
+                if !metadata_text(&config, "resourceVersion").is_empty() {
+                    return Err(missing);
+                }
+                let config_warnings =
+                    self.conform(resource, &mut config, options.field_validation)?;
+                let nothing = managed::nothing();
+                let (object, managed) = managed::apply(
+                    &Managed::default(),
+                    &nothing,
+                    &config,
+                    &manager,
+                    scope,
+                    &resource.shape,
+                    force,
+                    &now,
+                )?;
+                let mut outcome = self.create_object(
+                    resource,
+                    target,
+                    object,
+                    Ownership::Applied(managed),
+                    options,
+                )?;
+                outcome.warnings = config_warnings;
+                return Ok(outcome);
+            }
+            Err(missing) => return Err(missing),
+        };
+        check_identity(resource, &live, &config)?;
+        remove_metadata(&mut config, "resourceVersion");
+        let warnings = self.conform(resource, &mut config, options.field_validation)?;
+        let mut before = live.value();
+        set_api_version(&mut before, &resource.api_version());
+        let (object, managed) = managed::apply(
+            &Managed::of(&before),
+            &before,
+            &config,
+            &manager,
+            scope,
+            &resource.shape,
+            force,
+            &now,
+        )?;
+        let mut outcome = self.change(
+            resource,
+            target,
+            &live,
+            object,
+            Ownership::Applied(managed),
+            options,
+        )?;
+        outcome.warnings = warnings;
+        Ok(outcome)
+    }
+
+    /// Checks and stores a changed object.
+    fn change(
+        &mut self,
+        resource: &Arc<Resource>,
+        target: &Target,
+        live: &Arc<Object>,
+        mut object: Value,
+        ownership: Ownership,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Failure> {
+        let mut before = live.value();
+        set_api_version(&mut before, &resource.api_version());
+        set_api_version(&mut object, &resource.api_version());
+        let requested_owners = object.pointer("/metadata/managedFields").cloned();
+        keep_other_part(resource, target.part, &before, &mut object);
+        keep_system_metadata(resource, &before, &mut object);
+        check_finalizers(resource, live, &object)?;
+
+        let mut warnings = Vec::new();
+        if target.part == Part::Whole {
+            warnings = self.conform(resource, &mut object, options.field_validation)?;
+        }
+        self.default_and_validate(resource, &mut object, Some(&before))?;
+        self.admit(
+            Operation::Update,
+            resource,
+            target.part,
+            &object,
+            Some(&before),
+        )?;
+
+        let managed = match ownership {
+            Ownership::Applied(managed) => managed,
+            Ownership::Update(name) => {
+                let manager = Manager {
+                    operation: managed::Operation::Update,
+                    name,
+                    api_version: resource.api_version(),
+                    subresource: subresource(target.part).to_owned(),
+                };
+                let current = starting_owners(&before, requested_owners.as_ref(), target.part);
+                let scope = scope(resource, target.part);
+                managed::update(
+                    &current,
+                    &before,
+                    &object,
+                    &manager,
+                    scope,
+                    &resource.shape,
+                    &self.now(),
+                )
+            }
+        };
+        managed.store(&mut object);
+        if unchanged(&before, &object) {
+            return Ok(Outcome {
+                object: before,
+                created: false,
+                removed: false,
+                warnings,
+            });
+        }
+        if advances_generation(resource, target.part, &before, &object) {
+            let generation = before
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or(0)
+                + 1;
+            set_metadata(&mut object, "generation", generation.into());
+        }
+        set_api_version(&mut object, &resource.storage_api_version());
+        let released = live.deleting && finalizers(&object).is_empty() && !holds_namespace(&object);
+        if !options.dry_run {
+            let stored = if released {
+                self.remove(&live.key, Some(object.clone()))
+            } else {
+                Some(self.store(live.key.clone(), object.clone()))
+            };
+            if let Some(stored) = stored {
+                object = stored.value();
+            }
+        }
+        set_api_version(&mut object, &resource.api_version());
+        Ok(Outcome {
+            object,
+            created: false,
+            removed: released,
+            warnings,
+        })
+    }
+}
+
+/// A terminating namespace also waits for `spec.finalizers`.
+pub(super) fn holds_namespace(object: &Value) -> bool {
+    object.get("kind").and_then(Value::as_str) == Some("Namespace")
+        && object
+            .pointer("/spec/finalizers")
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty())
+}
+
+fn check_part(resource: &Resource, part: Part) -> Result<(), Failure> {
+    match part {
+        Part::Whole => Ok(()),
+        Part::Status if resource.has_status => Ok(()),
+        Part::Finalize if resource.kind == "Namespace" => Ok(()),
+        Part::Status | Part::Finalize => Err(Failure::unknown_path()),
+    }
+}
+
+fn subresource(part: Part) -> &'static str {
+    match part {
+        Part::Whole => "",
+        Part::Status => "status",
+        Part::Finalize => "finalize",
+    }
+}
+
+fn scope(resource: &Resource, part: Part) -> Scope {
+    match part {
+        Part::Status => Scope::StatusOnly,
+        Part::Whole | Part::Finalize if resource.has_status => Scope::WithoutStatus,
+        Part::Whole | Part::Finalize => Scope::Whole,
+    }
+}
+
+/// resourceVersion and uid of the body, if given, must be those of the live object.
+fn check_identity(resource: &Resource, live: &Object, object: &Value) -> Result<(), Failure> {
+    let subject = resource.subject(&live.key.name);
+    let uid = metadata_text(object, "uid");
+    if !uid.is_empty() && uid != &*live.uid {
+        return Err(Failure::uid_mismatch(&subject, uid, &live.uid));
+    }
+    let revision = metadata_text(object, "resourceVersion");
+    if !revision.is_empty() && revision != "0" && revision != live.revision.to_string() {
+        if revision.parse::<u64>().is_err() {
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &revision.into(),
+                "must be a number",
+            );
+            return Err(Failure::invalid(&subject, &[cause]));
+        }
+        return Err(Failure::stale(&subject));
+    }
+    Ok(())
+}
+
+/// What an applied configuration may speak of at this endpoint.
+fn restrict_config(resource: &Resource, part: Part, config: &mut Value) {
+    let Some(map) = config.as_object_mut() else {
+        return;
+    };
+    match part {
+        Part::Status => map.retain(|name, _| {
+            matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+        }),
+        Part::Whole | Part::Finalize if resource.has_status => {
+            map.remove("status");
+        }
+        Part::Whole | Part::Finalize => {}
+    }
+    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|_, value| !value.is_null());
+        metadata.remove("managedFields");
+        if part == Part::Status {
+            metadata.retain(|name, _| {
+                matches!(
+                    name.as_str(),
+                    "name" | "namespace" | "uid" | "resourceVersion"
+                )
+            });
+        }
+    }
+}
+
+/// A write to one endpoint leaves what belongs to the other as it was.
+fn keep_other_part(resource: &Resource, part: Part, before: &Value, object: &mut Value) {
+    match part {
+        Part::Status => {
+            let status = object
+                .get("status")
+                .filter(|status| !status.is_null())
+                .cloned();
+            let mut kept = before.clone();
+            if let Some(map) = kept.as_object_mut() {
+                match status {
+                    Some(status) => map.insert("status".to_owned(), status),
+                    None => map.remove("status"),
+                };
+            }
+            *object = kept;
+        }
+        Part::Finalize => {
+            let finalizers = object.pointer("/spec/finalizers").cloned();
+            let mut kept = before.clone();
+            if let Some(spec) = kept.get_mut("spec").and_then(Value::as_object_mut) {
+                match finalizers {
+                    Some(finalizers) => spec.insert("finalizers".to_owned(), finalizers),
+                    None => spec.remove("finalizers"),
+                };
+            }
+            *object = kept;
+        }
+        Part::Whole => {
+            if let Some(map) = object.as_object_mut()
+                && resource.has_status
+            {
+                match before.get("status") {
+                    Some(status) => map.insert("status".to_owned(), status.clone()),
+                    None => map.remove("status"),
+                };
+            }
+            if resource.kind == "Namespace"
+                && let (Some(finalizers), Some(spec)) =
+                    (before.pointer("/spec/finalizers"), object.get_mut("spec"))
+                && let Some(spec) = spec.as_object_mut()
+            {
+                spec.insert("finalizers".to_owned(), finalizers.clone());
+            }
+        }
+    }
+}
+
+fn keep_system_metadata(resource: &Resource, before: &Value, object: &mut Value) {
+    for name in SYSTEM_METADATA {
+        match before
+            .get("metadata")
+            .and_then(|metadata| metadata.get(name))
+        {
+            Some(value) => set_metadata(object, name, value.clone()),
+            None => {
+                remove_metadata(object, name);
+            }
+        }
+    }
+    if let Some(map) = object.as_object_mut() {
+        map.insert("kind".to_owned(), resource.kind.as_str().into());
+        if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|_, value| !value.is_null());
+            // An empty list is the same as none.
+            for name in ["finalizers", "ownerReferences"] {
+                if metadata
+                    .get(name)
+                    .and_then(Value::as_array)
+                    .is_some_and(Vec::is_empty)
+                {
+                    metadata.remove(name);
+                }
+            }
+        }
+    }
+}
+
+/// While an object is being deleted its finalizers can only become fewer.
+fn check_finalizers(resource: &Resource, live: &Object, object: &Value) -> Result<(), Failure> {
+    if !live.deleting {
+        return Ok(());
+    }
+    let added: Vec<String> = finalizers(object)
+        .into_iter()
+        .filter(|name| !live.finalizers.contains(name))
+        .collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let shown = added
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let cause = Cause::forbidden(
+        "metadata.finalizers",
+        &format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+        ),
+    );
+    Err(Failure::invalid(
+        &resource.subject(&live.key.name),
+        &[cause],
+    ))
+}
+
+/// The owners before an update: as the client sent them for the whole object, `[{}]` to start anew, else as stored.
+fn starting_owners(before: &Value, requested: Option<&Value>, part: Part) -> Managed {
+    let stored = Managed::of(before);
+    if part != Part::Whole {
+        return stored;
+    }
+    let Some(requested) = requested.and_then(Value::as_array) else {
+        return stored;
+    };
+    if let [only] = requested.as_slice()
+        && only.as_object().is_some_and(serde_json::Map::is_empty)
+    {
+        return Managed::default();
+    }
+    let mut carrier = serde_json::json!({ "metadata": {} });
+    set_metadata(
+        &mut carrier,
+        "managedFields",
+        Value::Array(requested.clone()),
+    );
+    let sent = Managed::of(&carrier);
+    if sent.is_empty() { stored } else { sent }
+}
+
+fn advances_generation(resource: &Resource, part: Part, before: &Value, object: &Value) -> bool {
+    if part != Part::Whole {
+        return false;
+    }
+    match resource.generation {
+        GenerationRule::None => false,
+        GenerationRule::Spec => content(before, true) != content(object, true),
+        GenerationRule::Content => {
+            content(before, resource.has_status) != content(object, resource.has_status)
+        }
+    }
+}
+
+/// Everything that counts for the generation.
+fn content(object: &Value, without_status: bool) -> Vec<(&String, &Value)> {
+    object
+        .as_object()
+        .map(|map| {
+            map.iter()
+                .filter(|(name, _)| match name.as_str() {
+                    "metadata" | "apiVersion" | "kind" => false,
+                    "status" => !without_status,
+                    _ => true,
+                })
+                .collect()
+        })
+        .unwrap_or_default()
+}
