@@ -137,6 +137,27 @@ impl std::fmt::Debug for Manifest {
     }
 }
 
+/// Levels of objects and arrays in JSON text. Nothing is allocated.
+#[must_use]
+pub fn depth(json: &str) -> usize {
+    let (mut in_string, mut escaped, mut level, mut deepest) = (false, false, 0_usize, 0);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b'}' | b']' => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// Length of JSON text without the white space between its tokens. Nothing is allocated.
 #[must_use]
 pub fn compact_len(json: &str) -> usize {

@@ -19,6 +19,9 @@ use crate::{
 /// Most bytes that the manifests of one work may take, counted by [`manifests_size`].
 pub const MAX_MANIFESTS_SIZE: usize = 512_000;
 
+/// Most levels of objects and arrays in one manifest; a parser further down would refuse more.
+pub const MAX_DEPTH: usize = 100;
+
 /// Most bytes of all annotations of one object, keys and values together.
 pub const MAX_ANNOTATIONS_SIZE: usize = 256 * 1024;
 
@@ -282,6 +285,7 @@ pub fn for_workload(manifests: &[Manifest]) -> Vec<FieldError> {
                 continue;
             }
         };
+        errors.extend(too_deep(manifest).map(|error| error.under(&at(""))));
         let mut required = |path: &str, value: &str| {
             if value.is_empty() {
                 errors.push(FieldError::required(at(path), "field not set"));
@@ -401,7 +405,8 @@ pub fn for_server(manifests: &[Manifest]) -> Result<(), BundleError> {
                     ..FieldError::invalid("manifest", "", plain(&error))
                 }],
             })?;
-        let errors = head.errors();
+        let mut errors = head.errors();
+        errors.extend(too_deep(manifest).map(|error| error.under("manifest")));
         if !errors.is_empty() {
             return Err(BundleError::Manifest { index, errors });
         }
@@ -509,6 +514,16 @@ impl Head {
         );
         errors
     }
+}
+
+fn too_deep(manifest: &Manifest) -> Option<FieldError> {
+    let depth = crate::manifest::depth(manifest.as_str());
+    (depth > MAX_DEPTH).then(|| FieldError {
+        path: String::new(),
+        kind: FieldErrorKind::TooLong,
+        value: String::new(),
+        detail: format!("nested {depth} levels deep, at most {MAX_DEPTH} are allowed"),
+    })
 }
 
 /// A parse error without the names of Rust types.

@@ -16,6 +16,7 @@
 //! # Ok::<(), service_runtime::config::Error>(())
 //! ```
 
+mod locate;
 mod merge;
 
 use std::collections::BTreeMap;
@@ -75,7 +76,7 @@ pub enum Error {
         found: &'static str,
     },
     /// A value does not fit, a key is unknown or a required one is missing.
-    #[error("{key}: {message} (from {origin})")]
+    #[error("{key}: {message} (from {origin}{})", Position(*line, None))]
     Value {
         /// The full key, for example `clients.broker.topic`.
         key: String,
@@ -83,6 +84,8 @@ pub enum Error {
         message: String,
         /// The layer of the value.
         origin: Source,
+        /// The line, from 1, if the layer is a file and the key was found there.
+        line: Option<usize>,
     },
 }
 
@@ -92,6 +95,8 @@ pub struct Layers {
     tree: Value,
     /// Where each explicitly set path came from; a path covers everything below it.
     sources: BTreeMap<Vec<String>, Source>,
+    /// The texts of the files, to find lines in.
+    texts: Vec<(PathBuf, String)>,
     error: Option<Error>,
 }
 
@@ -104,15 +109,19 @@ impl Layers {
         Self {
             tree: defaults,
             sources: BTreeMap::new(),
+            texts: Vec::new(),
             error: None,
         }
     }
 
     /// Adds a YAML or JSON file. An empty file changes nothing. Problems are reported by [`build`](Self::build).
-    pub fn file(self, path: impl AsRef<Path>) -> Self {
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         match read(path) {
-            Ok(tree) => self.overlay(tree, &Source::File(path.to_owned())),
+            Ok((tree, text)) => {
+                self.texts.push((path.to_owned(), text));
+                self.overlay(tree, &Source::File(path.to_owned()))
+            }
             Err(error) => self.fail(error),
         }
     }
@@ -194,10 +203,18 @@ impl Layers {
             } else {
                 path.join(".")
             };
+            let line = match &origin {
+                Source::File(file) => {
+                    let text = self.texts.iter().rev().find(|(known, _)| known == file);
+                    text.and_then(|(_, text)| locate::line_of(text, &path))
+                }
+                _ => None,
+            };
             return Err(Error::Value {
                 key,
                 message: merge::message_of(&error),
                 origin,
+                line,
             });
         }
     }
@@ -230,7 +247,7 @@ impl Layers {
     }
 }
 
-fn read(path: &Path) -> Result<Value, Error> {
+fn read(path: &Path) -> Result<(Value, String), Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
         source,
@@ -253,8 +270,8 @@ fn read(path: &Path) -> Result<Value, Error> {
         message,
     })?;
     match tree {
-        Value::Object(_) => Ok(tree),
-        Value::Null => Ok(Value::Object(serde_json::Map::new())),
+        Value::Object(_) => Ok((tree, text)),
+        Value::Null => Ok((Value::Object(serde_json::Map::new()), text)),
         other => Err(Error::NotAMapping {
             path: path.to_owned(),
             found: merge::kind(&other),

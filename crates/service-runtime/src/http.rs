@@ -181,7 +181,12 @@ impl Connection {
             }
             return;
         };
-        match timeout(self.options.first_byte_timeout, tls.accept(stream)).await {
+        let handshake = timeout(self.options.first_byte_timeout, tls.accept(stream));
+        let handshake = tokio::select! {
+            () = self.shutdown.cancelled() => return,
+            handshake = handshake => handshake,
+        };
+        match handshake {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let certificates =

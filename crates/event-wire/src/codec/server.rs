@@ -1,5 +1,7 @@
 //! The server's side: what it reads from events that pass through, and what it changes on them.
 
+pub mod fit;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -147,6 +149,8 @@ pub fn decode_status(event: &Event) -> Result<StatusReport, Error> {
 ///
 /// # Errors
 /// Stored status data that isn't a JSON object, or metadata that isn't text.
+///
+/// An event that Go sources couldn't receive is cut as [`fit`] describes.
 pub fn status_for_source(status: &Event, spec: &Event) -> Result<Event, Error> {
     let mut event = status.clone();
     if let Some(text) = spec.metadata_text()? {
@@ -166,6 +170,7 @@ pub fn status_for_source(status: &Event, spec: &Event) -> Result<Event, Error> {
     let data = serde_json::to_vec(&object).expect("a map of JSON values prints as JSON");
     event.data = Some(Bytes::from(data));
     event.content_type = Some(crate::event::JSON.to_owned());
+    fit::fit(&mut event, fit::MAX_STATUS_EVENT)?;
     Ok(event)
 }
 

@@ -29,14 +29,9 @@ pub(super) fn parse(text: &str) -> Result<Value, (Option<usize>, Option<usize>, 
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_saphyr::from_str(text).map_err(|error| {
-        let at = error.location();
-        (
-            at.map(|at| at.line() as usize),
-            at.map(|at| at.column() as usize),
-            error.to_string(),
-        )
-    })
+    let known = |number: usize| Some(number).filter(|number| *number > 0);
+    go_compat::yaml::from_str_config(text)
+        .map_err(|error| (known(error.line), known(error.column), error.message))
 }
 
 /// Merges `from` into `into`: mappings key by key, everything else replaced. Reports each replaced path.

@@ -108,7 +108,7 @@ fn errors_name_the_key_and_the_layer() {
         "{unknown}"
     );
     assert!(
-        unknown.contains(&format!("(from file {})", file.path().display())),
+        unknown.ends_with(&format!("(from file {}:2)", file.path().display())),
         "{unknown}"
     );
 

@@ -1,0 +1,1 @@
+//! What the deletion of a HostedCluster means to HyperFleet.

@@ -1,0 +1,18 @@
+//! The grammars.
+//!
+//! [`scanner`] reads characters, [`grammar`] is the recursive descent that all of them share, and each submodule says what is particular
+//! about one: which strings, lists, identifiers and values it has.
+
+mod grammar;
+pub mod hyperfleet;
+pub mod maestro;
+mod scanner;
+
+/// Parentheses and `not` inside each other.
+pub const MAX_DEPTH: usize = 32;
+
+/// Tests in one search.
+pub const MAX_TERMS: usize = 128;
+
+/// Values in one list.
+pub const MAX_LIST: usize = 1000;
