@@ -1,0 +1,271 @@
+//! Brings specs to one agent stream.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_wire::{Stamp, codec, proto};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::agenda::Why;
+use super::hub::{AgentStream, Hub, SpecWork};
+use super::resync::{self, Held};
+use super::{Limits, encode};
+use crate::model::{Resource, ResourceId};
+use crate::storage::{Error, Store};
+
+/// Bytes of rows read at once, roughly: what a slow agent holds in memory.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Rows read at once, at most.
+const BATCH_ROWS: usize = 64;
+/// Rows older than this are read again before they are sent: after a deletion was answered, no other server's stream may
+/// go on sending the old spec for long.
+const FRESHNESS: Duration = Duration::from_secs(1);
+/// First and longest pause after a failed read.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// One agent stream's task.
+pub struct Courier {
+    /// Where rows come from.
+    pub store: Arc<dyn Store>,
+    /// Where the stream is registered.
+    pub hub: Arc<Hub>,
+    /// The stream.
+    pub stream: Arc<AgentStream>,
+    /// Where events go.
+    pub out: mpsc::Sender<Result<proto::CloudEvent, Status>>,
+    /// How patient it is.
+    pub limits: Limits,
+}
+
+/// Why a courier stops.
+enum Stop {
+    /// The receiver is gone.
+    Closed,
+    /// The receiver took nothing for too long.
+    Stalled,
+}
+
+impl Courier {
+    /// Serves the stream until its receiver is gone, stalls, or `shutdown`; a receiver that is still there is told to come
+    /// back.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let stop = tokio::select! {
+            stop = self.serve() => stop,
+            () = self.out.closed() => Stop::Closed,
+            () = shutdown.cancelled() => {
+                let _ = self.out.try_send(Err(Status::unavailable("the server is shutting down")));
+                Stop::Closed
+            }
+        };
+        self.hub.remove_agent(&self.stream);
+        if matches!(stop, Stop::Stalled) {
+            tracing::warn!(
+                consumer = %self.stream.cluster,
+                seconds = self.limits.stall.as_secs(),
+                "An agent took nothing from its stream: closing its connection."
+            );
+            self.stream.connection.cut();
+        }
+    }
+
+    async fn serve(&self) -> Stop {
+        let mut pace = Pace::default();
+        let mut pause = RETRY.0;
+        let mut patience = Some(Box::pin(tokio::time::sleep(self.limits.resync_wait)));
+        loop {
+            let work = tokio::select! {
+                biased;
+                work = self.stream.next(pace.rows()) => work,
+                () = async { if let Some(patience) = &mut patience { patience.await } }, if patience.is_some() => {
+                    patience = None;
+                    match self.send_unsettled().await {
+                        Ok(()) => {}
+                        Err(error) => tracing::warn!(consumer = %self.stream.cluster, %error, "Can't read what an agent lacks."),
+                    }
+                    continue;
+                }
+            };
+            let result = match work {
+                SpecWork::Resync(held) => {
+                    patience = None;
+                    self.resync(held).await
+                }
+                SpecWork::Send(ids) => self.send(ids, &mut pace).await,
+            };
+            match result {
+                Ok(None) => pause = RETRY.0,
+                Ok(Some(stop)) => return stop,
+                Err(error) => {
+                    tracing::warn!(consumer = %self.stream.cluster, %error, "Can't read what an agent should get.");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    /// An agent that doesn't say what it has gets everything that isn't settled.
+    async fn send_unsettled(&self) -> Result<(), Error> {
+        const PAGE: usize = 1000;
+        let mut after = None;
+        loop {
+            let page = self
+                .store
+                .unsettled(&self.stream.cluster, after.as_ref(), PAGE)
+                .await?;
+            let full = page.len() == PAGE;
+            after = page.last().cloned();
+            self.stream.add_backlog(page);
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn resync(&self, held: Held) -> Result<Option<Stop>, Error> {
+        let cluster = &self.stream.cluster;
+        let total = held.len();
+        let mut lacking = 0;
+        let again = held.clone();
+        let compared = resync::compare(&*self.store, cluster, held, |ids| {
+            lacking += ids.len();
+            self.stream.add_backlog(ids);
+        })
+        .await;
+        let orphans = match compared {
+            Ok(orphans) => orphans,
+            Err(error) => {
+                self.stream.retry_resync(again);
+                return Err(error);
+            }
+        };
+        tracing::info!(
+            consumer = %cluster,
+            has = total,
+            lacks = lacking,
+            orphans = orphans.delete.len(),
+            suspicious = orphans.suspicious,
+            "Compared what an agent has with what it should have."
+        );
+        if orphans.suspicious > 0 {
+            tracing::warn!(
+                consumer = %cluster,
+                resources = orphans.suspicious,
+                "An agent has resources that this server never knew; they are left alone."
+            );
+        }
+        self.hub.note_strangers(cluster, orphans.suspicious);
+        for (id, version) in orphans.delete {
+            let version = i32::try_from(version).unwrap_or(0);
+            let event = codec::server::orphan_deletion(
+                id.as_str(),
+                version,
+                cluster.as_str(),
+                Stamp::now(),
+            );
+            if let Err(stop) = self.emit(&id, || event.into()).await {
+                return Ok(Some(stop));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn send(
+        &self,
+        taken: Vec<(ResourceId, Why)>,
+        pace: &mut Pace,
+    ) -> Result<Option<Stop>, Error> {
+        let ids: Vec<ResourceId> = taken.iter().map(|(id, _)| id.clone()).collect();
+        let rows = match self.store.resources(&ids).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.stream.put_back(taken);
+                return Err(error);
+            }
+        };
+        let read_at = Instant::now();
+        pace.learn(&rows);
+        let mut rows: std::collections::HashMap<ResourceId, Resource> =
+            rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let mut taken = taken.into_iter();
+        while let Some((id, why)) = taken.next() {
+            let Some(row) = rows.remove(&id) else {
+                continue;
+            };
+            // A row may have moved to another cluster in a new life of its id.
+            if row.cluster != self.stream.cluster {
+                continue;
+            }
+            if read_at.elapsed() > FRESHNESS {
+                self.stream
+                    .put_back(std::iter::once((id, why)).chain(taken).collect());
+                return Ok(None);
+            }
+            let event = match encode::spec(&row, why) {
+                Ok(event) => event,
+                Err(error) => {
+                    tracing::error!(%id, %error, "A stored resource can't be sent; it is passed over.");
+                    continue;
+                }
+            };
+            drop(row);
+            if let Err(stop) = self.emit(&id, || event).await {
+                return Ok(Some(stop));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends one event, unless something newer is known about its resource by the time that there is room.
+    async fn emit(
+        &self,
+        id: &ResourceId,
+        event: impl FnOnce() -> proto::CloudEvent,
+    ) -> Result<(), Stop> {
+        let permit = loop {
+            match tokio::time::timeout(self.limits.stall, self.out.reserve()).await {
+                Ok(Ok(permit)) => break permit,
+                Ok(Err(_)) => return Err(Stop::Closed),
+                // A Go agent can't read while it publishes.
+                Err(_) if self.stream.connection.is_publishing() => {}
+                Err(_) => return Err(Stop::Stalled),
+            }
+        };
+        if !self.stream.is_stale(id) {
+            permit.send(Ok(event()));
+        }
+        Ok(())
+    }
+}
+
+/// How many rows make a batch, learnt from the rows.
+#[derive(Debug)]
+struct Pace {
+    row_bytes: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            row_bytes: 16 * 1024,
+        }
+    }
+}
+
+impl Pace {
+    fn rows(&self) -> usize {
+        (BATCH_BYTES / self.row_bytes.max(1)).clamp(1, BATCH_ROWS)
+    }
+
+    fn learn(&mut self, rows: &[Resource]) {
+        let bytes: usize = rows
+            .iter()
+            .map(|row| row.payload.len() + row.status.as_ref().map_or(0, String::len))
+            .sum();
+        if let Some(average) = bytes.checked_div(rows.len()) {
+            self.row_bytes = (self.row_bytes + average) / 2;
+        }
+    }
+}

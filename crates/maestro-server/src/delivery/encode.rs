@@ -1,0 +1,131 @@
+//! Stored rows as the events that leave the server.
+
+use event_wire::attribute::name;
+use event_wire::codec::server::{self, Row};
+use event_wire::payload::ManifestBundleStatus;
+use event_wire::{Action, Error, Event, Stamp, proto, stored};
+use jiff::Timestamp;
+use manifestwork::constants::{condition, reason};
+use manifestwork::status::FieldValue;
+use manifestwork::{Condition, ConditionStatus};
+use prost::Message as _;
+
+use super::agenda::Why;
+use crate::model::Resource;
+use crate::storage::{Removal, metadata};
+
+/// Go sources receive at most 4 MiB; the rest of the message keeps within the reserve.
+const SOURCE_MESSAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
+
+/// The event that tells an agent about a resource.
+pub(super) fn spec(row: &Resource, why: Why) -> Result<proto::CloudEvent, Error> {
+    let mut event = stored::from_str(&row.payload)?;
+    set_times(&mut event, row.created_at, row.deleted_at)?;
+    let action = match (why, row.deleted_at) {
+        (Why::Resync, _) => Action::ResyncResponse,
+        (_, Some(_)) => Action::DeleteRequest,
+        (Why::Created, None) => Action::CreateRequest,
+        (Why::Updated | Why::Deleted, None) => Action::UpdateRequest,
+    };
+    let version = i32::try_from(row.version)
+        .map_err(|_| Error::Work(format!("the version {} is beyond 32 bits", row.version)))?;
+    let wire_row = Row {
+        id: row.id.as_str(),
+        version,
+        consumer: row.cluster.as_str(),
+        deleted_at: row.deleted_at,
+    };
+    let stamp = Stamp::now();
+    Ok(server::spec_for_agent(&event, wire_row, action, stamp)?.into())
+}
+
+/// The event that tells a source about a resource's status; `None` while there is none.
+pub(super) fn status(row: &Resource) -> Result<Option<proto::CloudEvent>, Error> {
+    let Some(status) = row.status.as_deref() else {
+        return Ok(None);
+    };
+    let status = stored::from_str(status)?;
+    let mut spec = stored::from_str(&row.payload)?;
+    set_times(&mut spec, row.created_at, row.deleted_at)?;
+    for_source(&status, &spec).map(Some)
+}
+
+/// The event that tells a source about the end of a resource.
+pub(super) fn removal(removal: &Removal) -> Result<proto::CloudEvent, Error> {
+    let status = stored::from_str(&removal.status)?;
+    let mut spec = stored::from_str(&removal.payload)?;
+    // The final status was stored with the metadata of its spec, times included.
+    if let Some(text) = status.metadata_text()? {
+        spec.set(name::METADATA, text);
+    }
+    for_source(&status, &spec)
+}
+
+fn set_times(
+    event: &mut Event,
+    created_at: Timestamp,
+    deleted_at: Option<Timestamp>,
+) -> Result<(), Error> {
+    if let Some(text) = event.metadata_text()? {
+        let text = metadata::with_times(text, created_at, deleted_at);
+        event.set(name::METADATA, text);
+    }
+    Ok(())
+}
+
+fn for_source(status: &Event, spec: &Event) -> Result<proto::CloudEvent, Error> {
+    let event = server::status_for_source(status, spec)?;
+    let message = proto::CloudEvent::from(&event);
+    let excess = message.encoded_len().saturating_sub(SOURCE_MESSAGE_LIMIT);
+    if excess == 0 {
+        return Ok(message);
+    }
+    Ok(shrunk(event, excess)?.into())
+}
+
+/// The event without its largest raw feedback values, at least `excess` bytes smaller if they allow it. The manifests
+/// whose values are left out say so.
+fn shrunk(mut event: Event, excess: usize) -> Result<Event, Error> {
+    let mut data: ManifestBundleStatus = event.json()?;
+    // (bytes, manifest, name)
+    let mut values: Vec<(usize, usize, String)> = Vec::new();
+    for (index, manifest) in data.resource_status.iter().enumerate() {
+        for value in &manifest.status_feedback.values {
+            if let FieldValue::JsonRaw(text) = &value.field_value {
+                values.push((text.len(), index, value.name.clone()));
+            }
+        }
+    }
+    values.sort_unstable_by(|a, b| b.cmp(a));
+    let mut saved = 0;
+    for (bytes, index, name) in values {
+        if saved >= excess {
+            break;
+        }
+        let Some(manifest) = data.resource_status.get_mut(index) else {
+            continue;
+        };
+        manifest
+            .status_feedback
+            .values
+            .retain(|value| value.name != name);
+        saved += bytes;
+        let note = format!(
+            "the value {name:?} of {bytes} bytes is left out: the event would be too large"
+        );
+        let condition = Condition {
+            type_: condition::STATUS_FEEDBACK_SYNCED.to_owned(),
+            status: ConditionStatus::False,
+            observed_generation: 0,
+            last_transition_time: event.time,
+            reason: reason::TOO_LARGE.to_owned(),
+            message: note,
+        };
+        manifest
+            .conditions
+            .retain(|other| other.type_ != condition.type_);
+        manifest.conditions.push(condition);
+    }
+    event.set_json(&data);
+    Ok(event)
+}

@@ -1,0 +1,171 @@
+//! Brings statuses to one source stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_wire::proto;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::agenda::StatusEntry;
+use super::hub::{Hub, SourceStream};
+use super::{Limits, encode};
+use crate::model::{Resource, ResourceId};
+use crate::storage::{Error, Removal, Store};
+
+/// Rows read at once: a status of 20 KB and a spec of 30 KB each, this is what a slow source holds in memory.
+const BATCH_ROWS: usize = 8;
+/// First and longest pause after a failed read.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// One source stream's task.
+pub struct Herald {
+    /// Where rows come from.
+    pub store: Arc<dyn Store>,
+    /// Where the stream is registered.
+    pub hub: Arc<Hub>,
+    /// The stream.
+    pub stream: Arc<SourceStream>,
+    /// Where events go.
+    pub out: mpsc::Sender<Result<proto::CloudEvent, Status>>,
+    /// How patient it is.
+    pub limits: Limits,
+}
+
+enum Stop {
+    Closed,
+    Stalled,
+    /// The source fell too far behind.
+    Behind,
+}
+
+impl Herald {
+    /// Serves the stream until its receiver is gone, stalls or falls behind, or `shutdown`; a receiver that is still there
+    /// is told to come back, and lists what it missed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let stop = tokio::select! {
+            stop = self.serve() => stop,
+            () = self.out.closed() => Stop::Closed,
+            () = shutdown.cancelled() => {
+                let _ = self.out.try_send(Err(Status::unavailable("the server is shutting down")));
+                Stop::Closed
+            }
+        };
+        self.hub.remove_source(&self.stream);
+        match stop {
+            Stop::Closed => return,
+            Stop::Stalled => tracing::warn!(
+                source = %self.stream.source,
+                seconds = self.limits.stall.as_secs(),
+                "A source took nothing from its stream: closing its connection."
+            ),
+            Stop::Behind => tracing::warn!(
+                source = %self.stream.source,
+                "A source fell too far behind: closing its connection, it has to list again."
+            ),
+        }
+        self.stream.connection.cut();
+    }
+
+    async fn serve(&self) -> Stop {
+        let mut pause = RETRY.0;
+        loop {
+            let Some(entries) = self.stream.next(BATCH_ROWS).await else {
+                return Stop::Behind;
+            };
+            let found = match self.read(&entries).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::warn!(source = %self.stream.source, %error, "Can't read statuses.");
+                    self.stream.put_back(entries);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                    continue;
+                }
+            };
+            pause = RETRY.0;
+            if let Err(stop) = self.send(entries, found).await {
+                return stop;
+            }
+        }
+    }
+
+    async fn read(&self, entries: &[StatusEntry]) -> Result<Found, Error> {
+        let (mut ids, mut events) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match entry {
+                StatusEntry::Updated(id) => ids.push(id.clone()),
+                StatusEntry::Removed(event) => events.push(event.clone()),
+            }
+        }
+        let mut found = Found::default();
+        if !ids.is_empty() {
+            let rows = self.store.resources(&ids).await?;
+            found.rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        }
+        if !events.is_empty() {
+            let removals = self.store.removals(&events).await?;
+            found.removals = removals
+                .into_iter()
+                .map(|removal| (removal.event.clone(), removal))
+                .collect();
+        }
+        Ok(found)
+    }
+
+    async fn send(&self, entries: Vec<StatusEntry>, mut found: Found) -> Result<(), Stop> {
+        for entry in entries {
+            let (id, message) = match entry {
+                StatusEntry::Updated(id) => {
+                    let Some(row) = found.rows.remove(&id) else {
+                        continue;
+                    };
+                    if row.source != self.stream.source {
+                        continue;
+                    }
+                    (Some(id), encode::status(&row))
+                }
+                StatusEntry::Removed(event) => {
+                    let Some(removal) = found.removals.remove(&event) else {
+                        continue;
+                    };
+                    (None, encode::removal(&removal).map(Some))
+                }
+            };
+            match message {
+                Ok(Some(message)) => self.emit(id.as_ref(), message).await?,
+                Ok(None) => {}
+                Err(error) => tracing::error!(
+                    source = %self.stream.source,
+                    %error,
+                    "A stored status can't be sent; it is passed over."
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one event, unless a newer status is known by the time that there is room.
+    async fn emit(&self, id: Option<&ResourceId>, message: proto::CloudEvent) -> Result<(), Stop> {
+        let permit = loop {
+            match tokio::time::timeout(self.limits.stall, self.out.reserve()).await {
+                Ok(Ok(permit)) => break permit,
+                Ok(Err(_)) => return Err(Stop::Closed),
+                Err(_) if self.stream.connection.is_publishing() => {}
+                Err(_) => return Err(Stop::Stalled),
+            }
+        };
+        if !id.is_some_and(|id| self.stream.is_stale(id)) {
+            permit.send(Ok(message));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    rows: HashMap<ResourceId, Resource>,
+    removals: HashMap<String, Removal>,
+}

@@ -1,0 +1,348 @@
+//! Who is connected, and what each of them still has to look at.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::agenda::{SpecAgenda, StatusAgenda, StatusEntry, Why};
+use super::connection::Connection;
+use super::resync::Held;
+use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
+
+/// Removals that wait for one source stream; one that is further behind is ended, so that its source lists again.
+pub(super) const MAX_REMOVALS: usize = 50_000;
+
+/// All open streams of this server.
+#[derive(Debug, Default)]
+pub struct Hub {
+    agents: Mutex<HashMap<ClusterName, Vec<Arc<AgentStream>>>>,
+    sources: Mutex<HashMap<SourceId, Vec<Arc<SourceStream>>>>,
+    /// Clusters whose agent has resources that this server never knew, and how many.
+    strangers: Mutex<HashMap<ClusterName, usize>>,
+}
+
+/// An agent's subscription.
+#[derive(Debug)]
+pub struct AgentStream {
+    /// Told to the agent in the response header.
+    pub id: Uuid,
+    /// Whose agent it is.
+    pub cluster: ClusterName,
+    /// What it runs on.
+    pub connection: Connection,
+    state: Mutex<AgentState>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct AgentState {
+    agenda: SpecAgenda,
+    /// What the agent said that it has; the newest word counts.
+    resync: Option<Held>,
+}
+
+/// A source's subscription.
+#[derive(Debug)]
+pub struct SourceStream {
+    /// Told to the source in the response header.
+    pub id: Uuid,
+    /// Whose it is.
+    pub source: SourceId,
+    /// What it runs on.
+    pub connection: Connection,
+    state: Mutex<SourceState>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct SourceState {
+    agenda: StatusAgenda,
+    overflow: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    /// Registers an agent's stream; from now on nothing is missed.
+    #[must_use]
+    pub fn add_agent(&self, cluster: ClusterName, connection: Connection) -> Arc<AgentStream> {
+        let stream = Arc::new(AgentStream {
+            id: Uuid::new_v4(),
+            cluster: cluster.clone(),
+            connection,
+            state: Mutex::default(),
+            wake: Notify::new(),
+        });
+        lock(&self.agents)
+            .entry(cluster)
+            .or_default()
+            .push(Arc::clone(&stream));
+        stream
+    }
+
+    /// Forgets an agent's stream.
+    pub fn remove_agent(&self, stream: &AgentStream) {
+        let mut agents = lock(&self.agents);
+        if let Some(streams) = agents.get_mut(&stream.cluster) {
+            streams.retain(|other| other.id != stream.id);
+            if streams.is_empty() {
+                agents.remove(&stream.cluster);
+            }
+        }
+    }
+
+    /// Registers a source's stream; from now on nothing is missed.
+    #[must_use]
+    pub fn add_source(&self, source: SourceId, connection: Connection) -> Arc<SourceStream> {
+        let stream = Arc::new(SourceStream {
+            id: Uuid::new_v4(),
+            source: source.clone(),
+            connection,
+            state: Mutex::default(),
+            wake: Notify::new(),
+        });
+        lock(&self.sources)
+            .entry(source)
+            .or_default()
+            .push(Arc::clone(&stream));
+        stream
+    }
+
+    /// Forgets a source's stream.
+    pub fn remove_source(&self, stream: &SourceStream) {
+        let mut sources = lock(&self.sources);
+        if let Some(streams) = sources.get_mut(&stream.source) {
+            streams.retain(|other| other.id != stream.id);
+            if streams.is_empty() {
+                sources.remove(&stream.source);
+            }
+        }
+    }
+
+    /// Tells the streams concerned about a committed change.
+    pub fn changed(&self, change: &Change) {
+        match change {
+            Change::Spec { id, cluster, kind } => {
+                let why = match kind {
+                    SpecChange::Created => Why::Created,
+                    SpecChange::Updated => Why::Updated,
+                    SpecChange::Deleted => Why::Deleted,
+                };
+                for stream in self.agents_of(cluster) {
+                    lock(&stream.state).agenda.add_fresh(id.clone(), why);
+                    stream.wake.notify_one();
+                }
+            }
+            Change::Status { id, source } => {
+                for stream in self.sources_of(source) {
+                    lock(&stream.state).agenda.add_update(id.clone());
+                    stream.wake.notify_one();
+                }
+            }
+            Change::Removed { source, event, .. } => {
+                for stream in self.sources_of(source) {
+                    stream.add_removal(event.clone());
+                }
+            }
+        }
+    }
+
+    /// Sends rows to the agents of a cluster again.
+    pub fn remind(&self, cluster: &ClusterName, id: &ResourceId) {
+        for stream in self.agents_of(cluster) {
+            stream.add_backlog([id.clone()]);
+        }
+    }
+
+    /// Hands what an agent says that it has to its streams: those on the connection that it spoke on, or, if there is
+    /// none (a proxy may spread its calls), all of its cluster. Tells how many streams got it.
+    pub fn resync(&self, cluster: &ClusterName, connection: &Connection, held: &Held) -> usize {
+        let streams = self.agents_of(cluster);
+        let same: Vec<_> = streams
+            .iter()
+            .filter(|stream| stream.connection.id() == connection.id())
+            .collect();
+        let chosen = if same.is_empty() {
+            streams.iter().collect()
+        } else {
+            same
+        };
+        for stream in &chosen {
+            lock(&stream.state).resync = Some(held.clone());
+            stream.wake.notify_one();
+        }
+        chosen.len()
+    }
+
+    /// Keeps how many resources of an agent this server doesn't dare to delete.
+    pub(super) fn note_strangers(&self, cluster: &ClusterName, resources: usize) {
+        let mut strangers = lock(&self.strangers);
+        if resources == 0 {
+            strangers.remove(cluster);
+        } else {
+            strangers.insert(cluster.clone(), resources);
+        }
+    }
+
+    /// How many resources of a cluster's agent this server doesn't know and doesn't dare to delete.
+    #[must_use]
+    pub fn strangers(&self, cluster: &ClusterName) -> usize {
+        lock(&self.strangers).get(cluster).copied().unwrap_or(0)
+    }
+
+    /// Clusters with an agent stream on this server.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<ClusterName> {
+        lock(&self.agents).keys().cloned().collect()
+    }
+
+    /// How many agent streams a cluster has here.
+    #[must_use]
+    pub fn agents_of(&self, cluster: &ClusterName) -> Vec<Arc<AgentStream>> {
+        lock(&self.agents).get(cluster).cloned().unwrap_or_default()
+    }
+
+    /// The streams of a source.
+    #[must_use]
+    pub fn sources_of(&self, source: &SourceId) -> Vec<Arc<SourceStream>> {
+        lock(&self.sources).get(source).cloned().unwrap_or_default()
+    }
+
+    /// Agent streams, source streams, and ids that wait in them: for metrics.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let agents: Vec<_> = lock(&self.agents).values().flatten().cloned().collect();
+        let sources: Vec<_> = lock(&self.sources).values().flatten().cloned().collect();
+        let waiting = agents
+            .iter()
+            .map(|stream| lock(&stream.state).agenda.len())
+            .sum::<usize>()
+            + sources
+                .iter()
+                .map(|stream| lock(&stream.state).agenda.len())
+                .sum::<usize>();
+        (agents.len(), sources.len(), waiting)
+    }
+}
+
+/// What an agent's stream does next.
+#[derive(Debug)]
+pub(super) enum SpecWork {
+    /// Compare what the agent has with what it should have.
+    Resync(Held),
+    /// Look at these.
+    Send(Vec<(ResourceId, Why)>),
+}
+
+impl AgentStream {
+    /// The next work; waits until there is some.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken before it is returned.
+    pub(super) async fn next(&self, most: usize) -> SpecWork {
+        loop {
+            {
+                let mut state = lock(&self.state);
+                if let Some(held) = state.resync.take() {
+                    return SpecWork::Resync(held);
+                }
+                let ids: Vec<_> = std::iter::from_fn(|| state.agenda.next())
+                    .take(most)
+                    .collect();
+                if !ids.is_empty() {
+                    return SpecWork::Send(ids);
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Resources that should be sent again.
+    pub(super) fn add_backlog(&self, ids: impl IntoIterator<Item = ResourceId>) {
+        let mut state = lock(&self.state);
+        for id in ids {
+            state.agenda.add_backlog(id);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Compares again later, unless the agent has said something newer.
+    pub(super) fn retry_resync(&self, held: Held) {
+        lock(&self.state).resync.get_or_insert(held);
+        self.wake.notify_one();
+    }
+
+    /// Returns what couldn't be looked at.
+    pub(super) fn put_back(&self, ids: Vec<(ResourceId, Why)>) {
+        let mut state = lock(&self.state);
+        for (id, why) in ids {
+            if !state.agenda.contains(&id) {
+                state.agenda.add_fresh(id, why);
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether something newer is known about a resource than what is in hand.
+    pub(super) fn is_stale(&self, id: &ResourceId) -> bool {
+        lock(&self.state).agenda.contains(id)
+    }
+}
+
+impl SourceStream {
+    /// The next entries, none when the stream has fallen too far behind; waits until there is one or the other.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken before it is returned.
+    pub(super) async fn next(&self, most: usize) -> Option<Vec<StatusEntry>> {
+        loop {
+            {
+                let mut state = lock(&self.state);
+                if state.overflow {
+                    return None;
+                }
+                let entries: Vec<_> = std::iter::from_fn(|| state.agenda.next())
+                    .take(most)
+                    .collect();
+                if !entries.is_empty() {
+                    return Some(entries);
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Statuses that should be sent (again).
+    pub fn add_updates(&self, ids: impl IntoIterator<Item = ResourceId>) {
+        let mut state = lock(&self.state);
+        for id in ids {
+            state.agenda.add_update(id);
+        }
+        self.wake.notify_one();
+    }
+
+    fn add_removal(&self, event: String) {
+        let mut state = lock(&self.state);
+        if state.agenda.removals() < MAX_REMOVALS {
+            state.agenda.add_removal(event);
+        } else {
+            state.overflow = true;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Returns what couldn't be looked at.
+    pub(super) fn put_back(&self, entries: Vec<StatusEntry>) {
+        lock(&self.state).agenda.put_back(entries);
+        self.wake.notify_one();
+    }
+
+    /// Whether something newer is known about a resource than what is in hand.
+    pub(super) fn is_stale(&self, id: &ResourceId) -> bool {
+        lock(&self.state).agenda.contains_update(id)
+    }
+}

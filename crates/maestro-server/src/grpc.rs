@@ -1,0 +1,69 @@
+//! The two gRPC ports: one service, spoken to by sources and by agents (`docs/protocol/delivery.md`).
+
+pub mod agent;
+mod errors;
+mod serve;
+pub mod source;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response};
+
+use crate::delivery::connection::Connection;
+use crate::delivery::{Hub, Limits, Outgoing};
+use crate::storage::Store;
+use crate::telemetry::Telemetry;
+use crate::writer::Writer;
+
+pub use serve::{Transport, serve};
+
+/// What both services need.
+#[derive(Clone)]
+pub struct Context {
+    /// Rows.
+    pub store: Arc<dyn Store>,
+    /// Changes.
+    pub writer: Writer,
+    /// Streams.
+    pub hub: Arc<Hub>,
+    /// How patient streams are.
+    pub limits: Limits,
+    /// Time between heartbeats; `None` = none.
+    pub heartbeat: Option<Duration>,
+    /// Whether errors carry a Kubernetes status instead of a text.
+    pub typed_errors: bool,
+    /// Counters.
+    pub telemetry: Telemetry,
+    /// Tasks that a shutdown waits for.
+    pub tasks: TaskTracker,
+    /// Ends streams.
+    pub shutdown: CancellationToken,
+}
+
+/// The connection that a request came on.
+fn connection<T>(request: &Request<T>) -> Connection {
+    /// Plain TCP and TLS have different details beside the connection.
+    type Plain = (Connection, tonic::transport::server::TcpConnectInfo);
+    type Tls = (
+        Connection,
+        tonic::transport::server::TlsConnectInfo<tonic::transport::server::TcpConnectInfo>,
+    );
+    let extensions = request.extensions();
+    let plain = extensions.get::<Plain>().map(|(connection, _)| connection);
+    let tls = extensions.get::<Tls>().map(|(connection, _)| connection);
+    plain.or(tls).cloned().unwrap_or_default()
+}
+
+/// The answer to Subscribe. Its header goes out at once, before any event.
+fn subscribed(id: uuid::Uuid, stream: Outgoing) -> Response<Outgoing> {
+    let mut response = Response::new(stream);
+    if let Ok(value) = id.to_string().parse() {
+        response
+            .metadata_mut()
+            .insert(event_wire::SUBSCRIPTION_ID_HEADER, value);
+    }
+    response
+}

@@ -1,0 +1,153 @@
+//! A row as the JSON that clients see. Manifests are copied as text; no tree is built of them.
+
+use event_wire::attribute::name;
+use event_wire::{Event, stored};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::super::list::Parameters;
+use super::super::response::BASE;
+use crate::model::Resource;
+use crate::storage::metadata::with_times;
+
+/// The keys of an item.
+pub(super) const KEYS: &[&str] = &[
+    "id",
+    "kind",
+    "href",
+    "name",
+    "consumer_name",
+    "version",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "metadata",
+    "manifests",
+    "manifest_configs",
+    "delete_option",
+    "status",
+    "source",
+    "executer",
+];
+
+#[derive(Default, Deserialize)]
+struct Bundle<'a> {
+    #[serde(borrow)]
+    manifests: Option<&'a RawValue>,
+    #[serde(borrow, rename = "manifestConfigs")]
+    manifest_configs: Option<&'a RawValue>,
+    #[serde(borrow, rename = "deleteOption")]
+    delete_option: Option<&'a RawValue>,
+    #[serde(borrow)]
+    executer: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct StatusData<'a> {
+    #[serde(borrow)]
+    conditions: Option<&'a RawValue>,
+    #[serde(borrow, rename = "resourceStatus")]
+    resource_status: Option<&'a RawValue>,
+}
+
+/// Writes a row. One that can't be decoded is written with what is known of it, so that it doesn't spoil a list.
+pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
+    let spec = decoded(&row.payload, row);
+    let data = spec.as_ref().and_then(|event| event.data.as_deref());
+    let bundle: Bundle<'_> = data
+        .and_then(|data| serde_json::from_slice(data).ok())
+        .unwrap_or_default();
+    let metadata = spec
+        .as_ref()
+        .and_then(|event| event.metadata_text().ok().flatten());
+    out.push('{');
+    let mut first = true;
+    let mut key = |name: &str, value: &dyn Fn(&mut String)| {
+        if parameters.wants(name) {
+            if !std::mem::take(&mut first) {
+                out.push(',');
+            }
+            push_json(out, name);
+            out.push(':');
+            value(out);
+        }
+    };
+    key("id", &|out| push_json(out, row.id.as_str()));
+    key("kind", &|out| push_json(out, "ResourceBundle"));
+    key("href", &|out| {
+        push_json(out, &format!("{BASE}/resource-bundles/{}", row.id))
+    });
+    key("name", &|out| push_json(out, row.id.as_str()));
+    key("consumer_name", &|out| push_json(out, row.cluster.as_str()));
+    key("version", &|out| out.push_str(&row.version.to_string()));
+    key("created_at", &|out| {
+        push_json(out, &row.created_at.to_string())
+    });
+    key("updated_at", &|out| {
+        push_json(out, &row.updated_at.to_string())
+    });
+    if let Some(deleted_at) = row.deleted_at {
+        key("deleted_at", &|out| push_json(out, &deleted_at.to_string()));
+    }
+    key("metadata", &|out| match metadata {
+        Some(text) => out.push_str(&with_times(text, row.created_at, row.deleted_at)),
+        None => out.push_str("{}"),
+    });
+    key("manifests", &|out| push_raw(out, bundle.manifests, "[]"));
+    key("manifest_configs", &|out| {
+        push_raw(out, bundle.manifest_configs, "[]")
+    });
+    key("delete_option", &|out| {
+        push_raw(out, bundle.delete_option, "{}")
+    });
+    if let Some(status) = row.status.as_deref().and_then(|json| decoded(json, row)) {
+        key("status", &|out| push_status(out, &status));
+    }
+    if parameters.full {
+        key("source", &|out| push_json(out, row.source.as_str()));
+        if bundle.executer.is_some() {
+            key("executer", &|out| push_raw(out, bundle.executer, "{}"));
+        }
+    }
+    out.push('}');
+}
+
+fn decoded(json: &str, row: &Resource) -> Option<Event> {
+    stored::from_str(json)
+        .inspect_err(|error| tracing::error!(id = %row.id, %error, "A stored event can't be read."))
+        .ok()
+}
+
+fn push_status(out: &mut String, status: &Event) {
+    let data: StatusData<'_> = status
+        .data
+        .as_deref()
+        .and_then(|data| serde_json::from_slice(data).ok())
+        .unwrap_or_default();
+    let version = status.resource_version().unwrap_or_default();
+    out.push_str(&format!(r#"{{"ObservedVersion":{version},"SequenceID":"#));
+    let sequence = status
+        .extensions
+        .get(name::SEQUENCE_ID)
+        .and_then(|value| value.as_str().ok());
+    push_json(out, sequence.unwrap_or_default());
+    out.push_str(r#","conditions":"#);
+    push_raw(out, data.conditions, "[]");
+    if data.resource_status.is_some() {
+        out.push_str(r#","resourceStatus":"#);
+        push_raw(out, data.resource_status, "[]");
+    }
+    out.push('}');
+}
+
+fn push_raw(out: &mut String, raw: Option<&RawValue>, default: &str) {
+    out.push_str(
+        raw.map(RawValue::get)
+            .filter(|text| *text != "null")
+            .unwrap_or(default),
+    );
+}
+
+fn push_json(out: &mut String, text: &(impl Serialize + ?Sized)) {
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}

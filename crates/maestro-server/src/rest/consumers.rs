@@ -1,0 +1,219 @@
+//! Consumers: the registered clusters.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode, Uri};
+use manifestwork::validate::{FieldError, list, names};
+use serde::Deserialize;
+use serde_json::{Map, Value, json as value};
+
+use super::Api;
+use super::list::Parameters;
+use super::response::{BASE, Failure, Operation, json};
+use crate::model::Consumer;
+use crate::problem::{self, Problem};
+use crate::storage::{Error, now};
+
+const KEYS: &[&str] = &[
+    "id",
+    "kind",
+    "href",
+    "name",
+    "labels",
+    "created_at",
+    "updated_at",
+];
+
+pub(super) async fn list_all(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let operation = Operation::of(&headers);
+    let parameters = Parameters::parse(&uri, KEYS).map_err(|problem| operation.failed(problem))?;
+    let query = parameters.query();
+    let page =
+        api.store.list_consumers(&query).await.map_err(|error| {
+            operation.failed(Problem::storage("Unable to list consumers", &error))
+        })?;
+    let items: Vec<Value> = page
+        .items
+        .iter()
+        .map(|consumer| {
+            let mut item = presented(consumer);
+            item.retain(|key, _| parameters.wants(key));
+            Value::Object(item)
+        })
+        .collect();
+    let body = value!({
+        "kind": "ConsumerList", "page": parameters.window.page, "size": items.len(), "total": page.total, "items": items,
+    });
+    Ok(json(StatusCode::OK, &body))
+}
+
+pub(super) async fn get(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let operation = Operation::of(&headers);
+    match api.store.consumer(&id).await {
+        Ok(Some(consumer)) => {
+            let mut body = presented(&consumer);
+            // Keys beyond upstream's, which clients of single objects tolerate.
+            body.insert(
+                "agent_streams".into(),
+                api.hub.agents_of(&consumer.name).len().into(),
+            );
+            let strangers = api.hub.strangers(&consumer.name);
+            if strangers > 0 {
+                body.insert("unknown_resources".into(), strangers.into());
+            }
+            Ok(json(StatusCode::OK, &body))
+        }
+        Ok(None) => Err(operation.failed(not_found(&id))),
+        Err(error) => Err(operation.failed(Problem::storage("Unable to find Consumer", &error))),
+    }
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        id: Option<String>,
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let operation = Operation::of(&headers);
+    let body: Body = parse(&body).map_err(|problem| operation.failed(problem))?;
+    if body.id.is_some_and(|id| !id.is_empty()) {
+        return Err(operation.failed(Problem::new(problem::VALIDATION, "id must be empty")));
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    let name = body
+        .name
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| id.clone());
+    let errors: Vec<FieldError> = names::label(&name)
+        .into_iter()
+        .map(|why| FieldError::invalid("consumer.name", &name, why))
+        .collect();
+    if !errors.is_empty() {
+        let reason = format!("Unable to create Consumer: {}", list(&errors));
+        return Err(operation.failed(Problem::new(problem::VALIDATION, reason)));
+    }
+    let labels = body.labels.unwrap_or_default();
+    check_labels(&labels).map_err(|problem| operation.failed(problem))?;
+    let now = now();
+    let consumer = Consumer {
+        id,
+        name: name.into(),
+        labels,
+        created_at: now,
+        updated_at: now,
+    };
+    match api.store.create_consumer(&consumer).await {
+        Ok(()) => Ok(json(StatusCode::CREATED, &presented(&consumer))),
+        Err(Error::Unique { .. }) => {
+            let problem = Problem::new(problem::CONFLICT, "This Consumer already exists");
+            Err(operation.failed(problem))
+        }
+        Err(error) => Err(operation.failed(Problem::storage("Unable to create Consumer", &error))),
+    }
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let operation = Operation::of(&headers);
+    let body: Body = parse(&body).map_err(|problem| operation.failed(problem))?;
+    if let Some(labels) = &body.labels {
+        check_labels(labels).map_err(|problem| operation.failed(problem))?;
+    }
+    match api.store.update_consumer(&id, body.labels).await {
+        Ok(Some(consumer)) => Ok(json(StatusCode::OK, &presented(&consumer))),
+        Ok(None) => Err(operation.failed(not_found(&id))),
+        Err(error) => Err(operation.failed(Problem::storage("Unable to update Consumer", &error))),
+    }
+}
+
+pub(super) async fn delete(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let operation = Operation::of(&headers);
+    match api.store.delete_consumer(&id).await {
+        // Also for unknown ids: clients of upstream rely on it.
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(Error::ForeignKey { .. }) => {
+            let reason = format!(
+                "Unable to delete Consumer: consumer {id:?} still has resources (fk_resources_consumers)"
+            );
+            Err(operation.failed(Problem::new(problem::FORBIDDEN, reason)))
+        }
+        Err(error) => Err(operation.failed(Problem::storage("Unable to delete Consumer", &error))),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(
+            problem::MALFORMED_REQUEST,
+            format!("Invalid request format: {error}"),
+        )
+    })
+}
+
+/// Labels have no rules except that the database can hold them.
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Problem> {
+    let bad = labels
+        .iter()
+        .any(|(name, value)| name.contains('\0') || value.contains('\0'));
+    if bad {
+        let reason = "labels may not hold the character U+0000";
+        return Err(Problem::new(problem::VALIDATION, reason));
+    }
+    Ok(())
+}
+
+fn not_found(id: &str) -> Problem {
+    Problem::new(
+        problem::NOT_FOUND,
+        format!("Consumer with id='{id}' not found"),
+    )
+}
+
+fn presented(consumer: &Consumer) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("id".into(), consumer.id.as_str().into());
+    body.insert("kind".into(), "Consumer".into());
+    body.insert(
+        "href".into(),
+        format!("{BASE}/consumers/{}", consumer.id).into(),
+    );
+    body.insert("name".into(), consumer.name.as_str().into());
+    if !consumer.labels.is_empty() {
+        body.insert("labels".into(), value!(consumer.labels));
+    }
+    body.insert("created_at".into(), consumer.created_at.to_string().into());
+    body.insert("updated_at".into(), consumer.updated_at.to_string().into());
+    body
+}

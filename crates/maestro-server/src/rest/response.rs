@@ -1,0 +1,125 @@
+//! Bodies and headers of answers.
+
+use axum::extract::{OriginalUri, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::ksuid;
+use crate::problem::{Code, Problem};
+
+/// Header by which a caller names its operation.
+const OPERATION_ID: &str = "x-operation-id";
+
+/// Prefix of all paths.
+pub(super) const BASE: &str = "/api/maestro/v1";
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => raw(status, text),
+        Err(error) => {
+            tracing::error!(%error, "An answer can't be written.");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A JSON answer from its text.
+pub(super) fn raw(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    response
+}
+
+/// The body of an error, or an entry of the catalogue.
+#[derive(Serialize)]
+pub(super) struct ErrorBody {
+    kind: &'static str,
+    id: String,
+    href: String,
+    code: String,
+    reason: String,
+    operation_id: String,
+}
+
+impl ErrorBody {
+    pub(super) fn new(code: Code, reason: &str, operation_id: String) -> Self {
+        Self {
+            kind: "Error",
+            id: code.number.to_string(),
+            href: format!("{BASE}/errors/{}", code.number),
+            code: format!("maestro-{}", code.number),
+            reason: reason.to_owned(),
+            operation_id,
+        }
+    }
+}
+
+/// A request that failed, on its way to the client.
+pub(super) struct Failure {
+    problem: Problem,
+    operation_id: String,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self {
+            problem,
+            operation_id,
+        } = self;
+        let body = ErrorBody::new(problem.code, &problem.reason, operation_id);
+        json(problem.status(), &body)
+    }
+}
+
+/// The operation that a request belongs to: the caller's id for it, or a new one.
+pub(super) struct Operation {
+    id: String,
+}
+
+impl Operation {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let named = headers
+            .get(OPERATION_ID)
+            .and_then(|value| value.to_str().ok());
+        let id = named
+            .filter(|text| !text.is_empty())
+            .map_or_else(ksuid::new, ToOwned::to_owned);
+        Self { id }
+    }
+
+    /// Says what went wrong.
+    pub(super) fn failed(&self, problem: Problem) -> Failure {
+        Failure {
+            problem,
+            operation_id: self.id.clone(),
+        }
+    }
+}
+
+/// The odd answer to unknown paths.
+pub(super) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> Response {
+    #[derive(Serialize)]
+    struct Body {
+        r#type: &'static str,
+        id: &'static str,
+        href: String,
+        code: &'static str,
+        reason: String,
+    }
+    let body = Body {
+        r#type: "Error",
+        id: "404",
+        href: format!("{BASE}/errors/404"),
+        code: "maestro-404",
+        reason: format!("The requested resource '{}' doesn't exist", uri.path()),
+    };
+    json(StatusCode::NOT_FOUND, &body)
+}

@@ -1,0 +1,452 @@
+//! Opening, running and ending a server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use http::{StatusCode, header};
+use service_runtime::health::{Gate, Health};
+use service_runtime::metrics::Metrics;
+use service_runtime::{http as http_server, tls};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Database, TlsFiles};
+use crate::delivery::{Hub, sweep};
+use crate::grpc::agent::AgentService;
+use crate::grpc::source::SourceService;
+use crate::grpc::{Context, serve};
+use crate::rest::{self, Api};
+use crate::storage::Store;
+use crate::storage::sqlite::Sqlite;
+use crate::telemetry::Telemetry;
+use crate::writer::Writer;
+
+/// How often the database is asked for a sign of life.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often certificate files are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+/// How long tasks may take to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why a server can't be opened or has to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is taken or isn't ours.
+    #[error("listen on {address} ({purpose}): {source}")]
+    Listen {
+        /// What it is for.
+        purpose: &'static str,
+        /// As configured.
+        address: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The database can't be used.
+    #[error("open the database: {0}")]
+    Database(#[from] crate::storage::Error),
+    /// A setting of the database is wrong.
+    #[error(transparent)]
+    DatabaseConfig(#[from] sql_store::postgres::ConfigError),
+    /// Certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// A listener ended.
+    #[error("serve {purpose}: {source}")]
+    Serve {
+        /// What it is for.
+        purpose: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// A server with everything opened: storage migrated, sockets bound, certificates loaded. Probes are answered from the
+/// start.
+pub struct Service {
+    config: Config,
+    store: Arc<dyn Store>,
+    rest: TcpListener,
+    grpc: TcpListener,
+    broker: TcpListener,
+    metrics_listener: TcpListener,
+    addresses: Addresses,
+    tls: Certificates,
+    probes: Probes,
+}
+
+/// Where a server really listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// REST.
+    pub rest: SocketAddr,
+    /// Sources.
+    pub grpc: SocketAddr,
+    /// Agents.
+    pub broker: SocketAddr,
+    /// Probes.
+    pub health: SocketAddr,
+    /// Metrics.
+    pub metrics: SocketAddr,
+}
+
+#[derive(Clone, Default)]
+struct Certificates {
+    https: Option<tls::Server>,
+    grpc: Option<tls::Server>,
+    broker: Option<tls::Server>,
+}
+
+/// The health listener runs before the database is open, so that waiting for it isn't taken for death.
+struct Probes {
+    health: Health,
+    database: Gate,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Service {
+    /// Opens everything. Waits as long as it takes for a PostgreSQL server that is away; meanwhile `/livez` answers and
+    /// readiness doesn't.
+    ///
+    /// # Errors
+    /// When an address, a certificate or the database can't be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let rest = listen("REST", &config.rest_listen).await?;
+        let grpc = listen("sources", &config.grpc_listen).await?;
+        let broker = listen("agents", &config.broker_listen).await?;
+        let health = listen("health", &config.health_listen).await?;
+        let metrics_listener = listen("metrics", &config.metrics_listen).await?;
+        let addresses = Addresses {
+            rest: address(&rest)?,
+            grpc: address(&grpc)?,
+            broker: address(&broker)?,
+            health: address(&health)?,
+            metrics: address(&metrics_listener)?,
+        };
+        let tls = Certificates {
+            https: load(config.https.as_ref()).await?,
+            grpc: load(config.grpc_tls.as_ref()).await?,
+            broker: load(config.broker_tls.as_ref()).await?,
+        };
+        let probes = Probes::start(
+            health,
+            config.health_https.then(|| tls.https.clone()).flatten(),
+        );
+        let store = open(&config).await?;
+        Ok(Self {
+            config,
+            store,
+            rest,
+            grpc,
+            broker,
+            metrics_listener,
+            addresses,
+            tls,
+            probes,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown`, then ends its streams, finishes what it has accepted, and leaves.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self {
+            config,
+            store,
+            rest,
+            grpc,
+            broker,
+            metrics_listener,
+            tls,
+            probes,
+            ..
+        } = self;
+        let stop = shutdown.child_token();
+        let tasks = TaskTracker::new();
+        let hub = Arc::new(Hub::default());
+        let metrics = Metrics::new();
+        let telemetry = Telemetry::new(&metrics);
+        // Writing ends last: what was accepted before the listeners closed is still written.
+        let stop_writing = CancellationToken::new();
+        let writer = Writer::start(
+            Arc::clone(&store),
+            Arc::clone(&hub),
+            config.source_isolation,
+            &tasks,
+            &stop_writing,
+        );
+        tasks.spawn(sweep(
+            Arc::clone(&store),
+            Arc::clone(&hub),
+            config.limits.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(watch_database(
+            Arc::clone(&store),
+            probes.database.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(measure(Arc::clone(&hub), telemetry.clone(), stop.clone()));
+        for server in [&tls.https, &tls.grpc, &tls.broker].into_iter().flatten() {
+            server.spawn_reload(RELOAD_INTERVAL, stop.clone());
+        }
+        let context = Context {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            hub: Arc::clone(&hub),
+            limits: config.limits.clone(),
+            heartbeat: config.heartbeat_interval,
+            typed_errors: config.typed_errors,
+            telemetry: telemetry.clone(),
+            tasks: tasks.clone(),
+            shutdown: stop.clone(),
+        };
+        let api = Api {
+            store: Arc::clone(&store),
+            writer,
+            hub,
+            telemetry,
+        };
+        let transport = config.transport.clone();
+        let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();
+        let mut listeners = JoinSet::new();
+        listeners.spawn(named(
+            "REST",
+            http_server::serve(rest, rest::router(api), tls.https, stop.clone()),
+        ));
+        listeners.spawn(named(
+            "metrics",
+            http_server::serve(
+                metrics_listener,
+                metrics.router(),
+                metrics_tls,
+                stop.clone(),
+            ),
+        ));
+        let sources = SourceService::new(context.clone());
+        let agents = AgentService::new(context);
+        listeners.spawn(named("sources", {
+            let (transport, stop) = (transport.clone(), stop.clone());
+            async move { serve(grpc, sources, &transport, tls.grpc, stop).await }
+        }));
+        listeners.spawn(named("agents", {
+            let stop = stop.clone();
+            async move { serve(broker, agents, &transport, tls.broker, stop).await }
+        }));
+        let mut result = Ok(());
+        while let Some(ended) = listeners.join_next().await {
+            if let Ok(Err(error)) = ended {
+                result = Err(error);
+            }
+            // One listener that ends takes the others along: half a server is worse than none.
+            stop.cancel();
+            probes.health.shutting_down();
+        }
+        stop_writing.cancel();
+        tasks.close();
+        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = tasks.len(),
+                "Tasks still ran at the end of the drain."
+            );
+        }
+        if let Err(error) = store.farewell().await {
+            tracing::warn!(%error, "Can't say goodbye to the database.");
+        }
+        result
+    }
+}
+
+/// Opens and runs a server.
+///
+/// # Errors
+/// As [`Service::bind`] and [`Service::run`].
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let service = tokio::select! {
+        service = Service::bind(config) => service?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    service.run(shutdown).await
+}
+
+async fn named(
+    purpose: &'static str,
+    serve: impl Future<Output = std::io::Result<()>>,
+) -> Result<(), Error> {
+    serve
+        .await
+        .map_err(|source| Error::Serve { purpose, source })
+}
+
+async fn listen(purpose: &'static str, address: &str) -> Result<TcpListener, Error> {
+    let bound = async {
+        // An empty host means all interfaces.
+        let full = if address.starts_with(':') {
+            format!("0.0.0.0{address}")
+        } else {
+            address.to_owned()
+        };
+        let mut candidates: Vec<SocketAddr> = tokio::net::lookup_host(&full).await?.collect();
+        // `localhost` is 127.0.0.1 to most clients.
+        candidates.sort_by_key(SocketAddr::is_ipv6);
+        TcpListener::bind(candidates.as_slice()).await
+    };
+    bound.await.map_err(|source| Error::Listen {
+        purpose,
+        address: address.to_owned(),
+        source,
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|source| Error::Listen {
+        purpose: "address",
+        address: String::new(),
+        source,
+    })
+}
+
+async fn load(files: Option<&TlsFiles>) -> Result<Option<tls::Server>, Error> {
+    let Some(TlsFiles {
+        cert,
+        key,
+        client_ca,
+    }) = files.cloned()
+    else {
+        return Ok(None);
+    };
+    Ok(Some(
+        tls::Server::load(tls::Files {
+            cert,
+            key,
+            client_ca,
+        })
+        .await?,
+    ))
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    Ok(match &config.database {
+        Database::Sqlite(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
+            Arc::new(opened.map_err(|error| crate::storage::Error::other(error.to_string()))??)
+        }
+        Database::SqliteMemory => Arc::new(Sqlite::in_memory()?),
+        Database::Postgres(_) | Database::PostgresParts { .. } => {
+            return Err(crate::storage::Error::other("PostgreSQL is not available yet").into());
+        }
+    })
+}
+
+/// Keeps readiness in step with the database.
+async fn watch_database(store: Arc<dyn Store>, gate: Gate, stop: CancellationToken) {
+    let mut probe = tokio::time::interval(PROBE_INTERVAL);
+    let mut was_up = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = probe.tick() => {}
+        }
+        let up = match store.ping().await {
+            Ok(()) => {
+                gate.ready();
+                true
+            }
+            Err(error) => {
+                gate.not_ready("the database doesn't answer");
+                if was_up != Some(false) {
+                    tracing::warn!(%error, "The database doesn't answer: not ready.");
+                }
+                false
+            }
+        };
+        if up && was_up == Some(false) {
+            tracing::info!("The database answers again: ready.");
+        }
+        was_up = Some(up);
+    }
+}
+
+async fn measure(hub: Arc<Hub>, telemetry: Telemetry, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => telemetry.waiting(hub.sizes().2),
+        }
+    }
+}
+
+impl Probes {
+    fn start(listener: TcpListener, tls: Option<tls::Server>) -> Self {
+        let health = Health::new();
+        let database = health.gate("database");
+        database.not_ready("opening the database");
+        let stop = CancellationToken::new();
+        let router = probe_router(health.clone());
+        let task = tokio::spawn(http_server::serve(listener, router, tls, stop.clone()));
+        Self {
+            health,
+            database,
+            stop,
+            task,
+        }
+    }
+}
+
+/// `/livez` and `/healthcheck` answer with upstream's bodies; `/readyz` says what is missing.
+fn probe_router(health: Health) -> Router {
+    let text = |status: StatusCode, body: &'static str| {
+        (
+            status,
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            body,
+        )
+    };
+    Router::new()
+        .route(
+            "/livez",
+            get(move || async move { text(StatusCode::OK, r#"{"status": "ok"}"#) }),
+        )
+        .route(
+            "/healthcheck",
+            get(move |State(health): State<Health>| async move {
+                if health.is_ready() {
+                    text(StatusCode::OK, r#"{"status": "ok"}"#)
+                } else {
+                    text(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        r#"{"status": "not ready"}"#,
+                    )
+                }
+            }),
+        )
+        .route(
+            "/readyz",
+            get(|State(health): State<Health>| async move { health.report() }),
+        )
+        .with_state(health)
+}

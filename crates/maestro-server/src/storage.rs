@@ -1,0 +1,246 @@
+//! What the server asks of its database. Two implementations pass one contract suite (`tests/it/storage.rs`):
+//! PostgreSQL with the upstream schema, and SQLite.
+//!
+//! Implementations hold no rules of their own: they lock rows, ask [`crate::lifecycle::decide`], and write what it says,
+//! one transaction per call.
+
+pub(crate) mod metadata;
+pub mod postgres;
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+pub use sql_store::Error;
+use tokio::sync::mpsc;
+
+use crate::model::{
+    Change, ClusterName, Consumer, Done, Operation, Refusal, Resource, ResourceId, SourceId,
+};
+
+/// A database that holds consumers and resources.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// A sign of life.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Runs operations on different resources in one transaction and tells what became of each, in their order.
+    /// When it returns an error, nothing was written, or (only if the connection broke during the commit) perhaps all.
+    async fn apply(&self, batch: Batch) -> Result<Vec<Slot>, Error>;
+
+    /// A resource by id.
+    async fn resource(&self, id: &ResourceId) -> Result<Option<Resource>, Error> {
+        Ok(self.resources(std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// The resources with these ids, those that exist, in any order.
+    async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error>;
+
+    /// What a cluster should have: rows with an id after `after`, ordered by id, at most `limit`.
+    async fn versions(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Version>, Error>;
+
+    /// The statuses of a source: rows with an id after `after` that have a status, ordered by id, at most `limit`.
+    async fn status_hashes(
+        &self,
+        source: &SourceId,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<StatusHash>, Error>;
+
+    /// Rows of these clusters that an agent hasn't settled although it had `grace` to do so, or whose next reminder is
+    /// due; at most `limit`. Each is noted as reminded of now.
+    async fn overdue(
+        &self,
+        clusters: &[ClusterName],
+        grace: Duration,
+        limit: usize,
+    ) -> Result<Vec<Overdue>, Error>;
+
+    /// Rows of one cluster that an agent hasn't settled: deleting, or without a status of their version. Ids after
+    /// `after`, ordered by id, at most `limit`.
+    async fn unsettled(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, Error>;
+
+    /// Which of these ids belonged to resources of the cluster that are gone.
+    async fn tombstones(
+        &self,
+        cluster: &ClusterName,
+        ids: &[ResourceId],
+    ) -> Result<Vec<ResourceId>, Error>;
+
+    /// The final statuses that were kept under these event ids.
+    async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error>;
+
+    /// How many resources match, and the ids of those in the window.
+    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error>;
+
+    /// How many consumers match, and those in the window.
+    async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error>;
+
+    /// A consumer by id.
+    async fn consumer(&self, id: &str) -> Result<Option<Consumer>, Error>;
+
+    /// Whether a cluster is registered.
+    async fn is_registered(&self, cluster: &ClusterName) -> Result<bool, Error>;
+
+    /// Registers a consumer. [`Error::Unique`] when the name is taken.
+    async fn create_consumer(&self, consumer: &Consumer) -> Result<(), Error>;
+
+    /// Replaces the labels of a consumer, or only its time of change; `None` when there is no such consumer.
+    async fn update_consumer(
+        &self,
+        id: &str,
+        labels: Option<BTreeMap<String, String>>,
+    ) -> Result<Option<Consumer>, Error>;
+
+    /// Removes a consumer, if it exists. [`Error::ForeignKey`] when it has resources.
+    async fn delete_consumer(&self, id: &str) -> Result<(), Error>;
+
+    /// Says that this server is alive, and removes what nobody needs any more: handled events, old final statuses,
+    /// old tombstones.
+    async fn housekeeping(&self) -> Result<(), Error>;
+
+    /// Says that this server leaves.
+    async fn farewell(&self) -> Result<(), Error>;
+
+    /// Changes that other servers made on the same database; `None` when nobody else can.
+    fn foreign_changes(&self) -> Option<mpsc::Receiver<Foreign>>;
+}
+
+/// Operations for one transaction, and the rules that they are decided by.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// At most one per resource.
+    pub operations: Arc<[Operation]>,
+    /// Whether a source may only touch what it published.
+    pub isolate_sources: bool,
+}
+
+/// What became of one operation of a batch.
+#[derive(Debug)]
+pub enum Slot {
+    /// Another server works on the row: try again with the next batch.
+    Busy,
+    /// It was decided, and committed if there was something to write.
+    Decided {
+        /// The answer for the caller.
+        outcome: Result<Done, Refusal>,
+        /// What the streams should look at.
+        change: Option<Change>,
+    },
+}
+
+/// One row as a resync sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which resource.
+    pub id: ResourceId,
+    /// Its version.
+    pub version: i64,
+    /// Whether its deletion was asked for.
+    pub deleting: bool,
+}
+
+/// One status as a resync sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusHash {
+    /// Which resource.
+    pub id: ResourceId,
+    /// The hash that the agent sent with it; `None` when it sent none.
+    pub hash: Option<String>,
+}
+
+/// A row that wants a reminder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Which resource.
+    pub id: ResourceId,
+    /// Whose.
+    pub cluster: ClusterName,
+    /// How many reminders it had before this one.
+    pub attempts: u32,
+    /// Whether its deletion was asked for.
+    pub deleting: bool,
+}
+
+/// The last words of a resource.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// Id of the status event.
+    pub event: String,
+    /// Which resource.
+    pub id: ResourceId,
+    /// Its spec, in the stored form.
+    pub payload: String,
+    /// Its final status, in the stored form.
+    pub status: String,
+}
+
+/// A window on a list.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Rows before the window.
+    pub offset: u64,
+    /// Rows in the window.
+    pub limit: u64,
+}
+
+/// A window and the number of rows that match in total.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// All rows that match.
+    pub total: u64,
+    /// Those in the window.
+    pub items: Vec<T>,
+}
+
+/// What is heard of other servers on the same database.
+#[derive(Clone, Debug)]
+pub enum Foreign {
+    /// Another server committed these.
+    Changes(Vec<Change>),
+}
+
+/// Reminders of an unsettled row: after 20 s, then twice as long each time, but never rarer than every 10 minutes, for
+/// as long as it takes. `noise` in 0..1 spreads them by up to a fifth.
+#[must_use]
+pub fn reminder_after(attempts: u32, noise: f64) -> Duration {
+    const FIRST: Duration = Duration::from_secs(20);
+    const LONGEST: Duration = Duration::from_secs(600);
+    let pause = FIRST.saturating_mul(1 << attempts.min(10)).min(LONGEST);
+    pause.mul_f64(1.0 - 0.2 * noise.clamp(0.0, 1.0))
+}
+
+/// Now, as exact as both databases store it.
+#[must_use]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reminders_start_early_and_never_stop() {
+        let seconds = |attempts| reminder_after(attempts, 0.0).as_secs();
+        assert_eq!(
+            [0, 1, 2, 5, 6, 4_000_000].map(seconds),
+            [20, 40, 80, 600, 600, 600]
+        );
+        assert_eq!(reminder_after(0, 1.0), Duration::from_secs(16));
+    }
+}

@@ -1,0 +1,227 @@
+//! SQLite: one file (or memory), one process, one writer.
+
+mod apply;
+mod consumers;
+mod queries;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sql_store::sqlite::Database;
+use sql_store::sqlite::rusqlite::{self, Connection};
+use tokio::sync::mpsc;
+
+use super::{
+    Batch, Error, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash, Store, Version,
+};
+use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
+
+/// Consumers and resources in SQLite.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    database: Database,
+}
+
+impl Sqlite {
+    /// Opens or creates the file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it can't be used, or a running server uses it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            database: Database::open(path, schema::STEPS)?,
+        })
+    }
+
+    /// A database that lives as long as this value.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn in_memory() -> Result<Self, Error> {
+        Ok(Self {
+            database: Database::in_memory(schema::STEPS)?,
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.database.read(work).await
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn ping(&self) -> Result<(), Error> {
+        self.read(|db| Ok(db.query_row("select 1", [], |_| Ok(()))?))
+            .await
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Vec<Slot>, Error> {
+        self.database.write(move |db| apply::run(db, &batch)).await
+    }
+
+    async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
+        let ids = ids.to_vec();
+        self.read(move |db| queries::resources(db, &ids)).await
+    }
+
+    async fn versions(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Version>, Error> {
+        let (cluster, after) = (cluster.clone(), after.cloned());
+        self.read(move |db| queries::versions(db, &cluster, after.as_ref(), limit))
+            .await
+    }
+
+    async fn status_hashes(
+        &self,
+        source: &SourceId,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<StatusHash>, Error> {
+        let (source, after) = (source.clone(), after.cloned());
+        self.read(move |db| queries::status_hashes(db, &source, after.as_ref(), limit))
+            .await
+    }
+
+    async fn overdue(
+        &self,
+        clusters: &[ClusterName],
+        grace: Duration,
+        limit: usize,
+    ) -> Result<Vec<Overdue>, Error> {
+        let clusters = clusters.to_vec();
+        let found = self
+            .read({
+                let clusters = clusters.clone();
+                move |db| queries::overdue(db, &clusters, grace, limit)
+            })
+            .await?;
+        if !found.is_empty() {
+            let noted = found.clone();
+            self.database
+                .write(move |db| queries::note_reminders(db, &noted))
+                .await?;
+        }
+        Ok(found)
+    }
+
+    async fn unsettled(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, Error> {
+        let (cluster, after) = (cluster.clone(), after.cloned());
+        self.read(move |db| queries::unsettled(db, &cluster, after.as_ref(), limit))
+            .await
+    }
+
+    async fn tombstones(
+        &self,
+        cluster: &ClusterName,
+        ids: &[ResourceId],
+    ) -> Result<Vec<ResourceId>, Error> {
+        let (cluster, ids) = (cluster.clone(), ids.to_vec());
+        self.read(move |db| queries::tombstones(db, &cluster, &ids))
+            .await
+    }
+
+    async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error> {
+        let events = events.to_vec();
+        self.read(move |db| queries::removals(db, &events)).await
+    }
+
+    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
+        let query = query.clone();
+        self.read(move |db| queries::list_resources(db, &query))
+            .await
+    }
+
+    async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error> {
+        let query = query.clone();
+        self.read(move |db| consumers::list(db, &query)).await
+    }
+
+    async fn consumer(&self, id: &str) -> Result<Option<Consumer>, Error> {
+        let id = id.to_owned();
+        self.read(move |db| consumers::get(db, &id)).await
+    }
+
+    async fn is_registered(&self, cluster: &ClusterName) -> Result<bool, Error> {
+        let cluster = cluster.clone();
+        self.read(move |db| consumers::is_registered(db, &cluster))
+            .await
+    }
+
+    async fn create_consumer(&self, consumer: &Consumer) -> Result<(), Error> {
+        let consumer = consumer.clone();
+        self.database
+            .write(move |db| consumers::create(db, &consumer))
+            .await
+    }
+
+    async fn update_consumer(
+        &self,
+        id: &str,
+        labels: Option<BTreeMap<String, String>>,
+    ) -> Result<Option<Consumer>, Error> {
+        let id = id.to_owned();
+        self.database
+            .write(move |db| consumers::update(db, &id, labels.as_ref()))
+            .await
+    }
+
+    async fn delete_consumer(&self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.database
+            .write(move |db| consumers::delete(db, &id))
+            .await
+    }
+
+    async fn housekeeping(&self) -> Result<(), Error> {
+        self.database.write(queries::purge).await
+    }
+
+    async fn farewell(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn foreign_changes(&self) -> Option<mpsc::Receiver<Foreign>> {
+        None
+    }
+}
+
+/// Times are text of a fixed width, so that their order is that of the text and searches can compare them.
+fn time_text(time: Timestamp) -> String {
+    go_compat::time::rfc3339_micro(time)
+}
+
+fn time_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let text: String = row.get(column)?;
+    parse_time(&text, column)
+}
+
+fn optional_time_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| parse_time(&text, column)).transpose()
+}
+
+fn parse_time(text: &str, column: usize) -> rusqlite::Result<Timestamp> {
+    text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::<jiff::Error>::new(error),
+        )
+    })
+}

@@ -1,0 +1,240 @@
+//! Reading resources, and keeping their side tables.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sql_store::sqlite::rusqlite::{self, Connection, Row, params, params_from_iter};
+
+use super::super::{
+    Error, Overdue, Page, Query, Removal, StatusHash, Version, now, reminder_after,
+};
+use super::{optional_time_of, time_of, time_text};
+use crate::model::{ClusterName, Resource, ResourceId, SourceId};
+
+/// Final statuses are kept this long for the streams that send them.
+const REMOVALS_KEPT: Duration = Duration::from_secs(15 * 60);
+/// Tombstones are kept this long: an agent that was away longer has its unknown ids counted as strangers.
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+const COLUMNS: &str =
+    "id, source, consumer_name, version, created_at, updated_at, deleted_at, payload, status";
+
+fn resource(row: &Row<'_>) -> rusqlite::Result<Resource> {
+    Ok(Resource {
+        id: row.get::<_, String>(0)?.into(),
+        source: row.get::<_, String>(1)?.into(),
+        cluster: row.get::<_, String>(2)?.into(),
+        version: row.get(3)?,
+        created_at: time_of(row, 4)?,
+        updated_at: time_of(row, 5)?,
+        deleted_at: optional_time_of(row, 6)?,
+        payload: row.get(7)?,
+        status: row.get(8)?,
+    })
+}
+
+pub(super) fn resources(db: &Connection, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
+    let mut statement =
+        db.prepare_cached(&format!("select {COLUMNS} from resources where id = ?1"))?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        for row in statement.query_map([id.as_str()], resource)? {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn versions(
+    db: &Connection,
+    cluster: &ClusterName,
+    after: Option<&ResourceId>,
+    limit: usize,
+) -> Result<Vec<Version>, Error> {
+    let mut statement = db.prepare_cached(
+        "select id, version, deleted_at is not null from resources \
+         where consumer_name = ?1 and id > ?2 order by id limit ?3",
+    )?;
+    let rows = statement.query_map(window(cluster.as_str(), after, limit), |row| {
+        Ok(Version {
+            id: row.get::<_, String>(0)?.into(),
+            version: row.get(1)?,
+            deleting: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn status_hashes(
+    db: &Connection,
+    source: &SourceId,
+    after: Option<&ResourceId>,
+    limit: usize,
+) -> Result<Vec<StatusHash>, Error> {
+    let mut statement = db.prepare_cached(
+        "select id, status_hash from resources \
+         where source = ?1 and id > ?2 and status is not null order by id limit ?3",
+    )?;
+    let rows = statement.query_map(window(source.as_str(), after, limit), |row| {
+        Ok(StatusHash {
+            id: row.get::<_, String>(0)?.into(),
+            hash: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn window<'a>(
+    owner: &'a str,
+    after: Option<&'a ResourceId>,
+    limit: usize,
+) -> (&'a str, &'a str, i64) {
+    (
+        owner,
+        after.map_or("", ResourceId::as_str),
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+}
+
+pub(super) fn overdue(
+    db: &Connection,
+    clusters: &[ClusterName],
+    grace: Duration,
+    limit: usize,
+) -> Result<Vec<Overdue>, Error> {
+    let now = now();
+    let settled_by =
+        time_text(now - SignedDuration::try_from(grace).unwrap_or(SignedDuration::ZERO));
+    let now = time_text(now);
+    let mut statement = db.prepare_cached(
+        "select r.id, coalesce(d.attempts, 0), r.deleted_at is not null \
+         from resources r left join delivery d on d.resource_id = r.id \
+         where r.consumer_name = ?1 and (r.deleted_at is not null or r.observed_version is not r.version) \
+           and max(r.updated_at, coalesce(r.deleted_at, '')) <= ?2 and (d.due is null or d.due <= ?3) \
+         limit ?4",
+    )?;
+    let mut found = Vec::new();
+    // The same share for each cluster, so that a large backlog of one doesn't hide the others.
+    let share = i64::try_from((limit / clusters.len().max(1)).max(1)).unwrap_or(i64::MAX);
+    for cluster in clusters {
+        let rows =
+            statement.query_map(params![cluster.as_str(), settled_by, now, share], |row| {
+                Ok(Overdue {
+                    id: row.get::<_, String>(0)?.into(),
+                    cluster: cluster.clone(),
+                    attempts: row.get(1)?,
+                    deleting: row.get(2)?,
+                })
+            })?;
+        for row in rows {
+            found.push(row?);
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn note_reminders(db: &Connection, reminded: &[Overdue]) -> Result<(), Error> {
+    let now = now();
+    let mut statement = db.prepare_cached(
+        "insert or replace into delivery (resource_id, attempts, due) \
+         select id, ?2, ?3 from resources where id = ?1",
+    )?;
+    for (number, row) in reminded.iter().enumerate() {
+        let pause = reminder_after(row.attempts + 1, spread(number));
+        let due = now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO);
+        statement.execute(params![row.id.as_str(), row.attempts + 1, time_text(due)])?;
+    }
+    Ok(())
+}
+
+/// Numbers in 0..1 that are far apart for neighbours (golden ratio): jitter without randomness.
+pub(crate) fn spread(number: usize) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let product = number as f64 * GOLDEN;
+    product.fract()
+}
+
+pub(super) fn unsettled(
+    db: &Connection,
+    cluster: &ClusterName,
+    after: Option<&ResourceId>,
+    limit: usize,
+) -> Result<Vec<ResourceId>, Error> {
+    let mut statement = db.prepare_cached(
+        "select id from resources where consumer_name = ?1 and id > ?2 \
+         and (deleted_at is not null or observed_version is not version) order by id limit ?3",
+    )?;
+    let rows = statement.query_map(window(cluster.as_str(), after, limit), |row| {
+        Ok(row.get::<_, String>(0)?.into())
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn tombstones(
+    db: &Connection,
+    cluster: &ClusterName,
+    ids: &[ResourceId],
+) -> Result<Vec<ResourceId>, Error> {
+    let mut statement = db.prepare_cached(
+        "select exists (select 1 from tombstones where id = ?1 and consumer_name = ?2)",
+    )?;
+    let mut found = Vec::new();
+    for id in ids {
+        if statement.query_row([id.as_str(), cluster.as_str()], |row| row.get(0))? {
+            found.push(id.clone());
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn removals(db: &Connection, events: &[String]) -> Result<Vec<Removal>, Error> {
+    let mut statement = db.prepare_cached(
+        "select event, resource_id, payload, status from removals where event = ?1",
+    )?;
+    let mut found = Vec::with_capacity(events.len());
+    for event in events {
+        let rows = statement.query_map([event], |row| {
+            Ok(Removal {
+                event: row.get(0)?,
+                id: row.get::<_, String>(1)?.into(),
+                payload: row.get(2)?,
+                status: row.get(3)?,
+            })
+        })?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn list_resources(db: &Connection, query: &Query) -> Result<Page<ResourceId>, Error> {
+    let total: i64 = db.query_row("select count(*) from resources", [], |row| row.get(0))?;
+    let mut statement =
+        db.prepare_cached("select id from resources order by created_at, id limit ?1 offset ?2")?;
+    let bounds =
+        [query.limit, query.offset].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+    let rows = statement.query_map(params_from_iter(bounds), |row| {
+        Ok(row.get::<_, String>(0)?.into())
+    })?;
+    Ok(Page {
+        total: total.unsigned_abs(),
+        items: rows.collect::<Result<_, _>>()?,
+    })
+}
+
+pub(super) fn purge(db: &Connection) -> Result<(), Error> {
+    let now = now();
+    let before = |kept: Duration| -> String {
+        time_text(now.saturating_sub(kept).unwrap_or(Timestamp::MIN))
+    };
+    db.prepare_cached("delete from removals where created_at < ?1")?
+        .execute([before(REMOVALS_KEPT)])?;
+    db.prepare_cached("delete from tombstones where removed_at < ?1")?
+        .execute([before(TOMBSTONES_KEPT)])?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! The tables. Columns have the names of the PostgreSQL schema, because searches name them.
+
+use sql_store::Migration;
+
+pub(super) const STEPS: &[Migration] = &[Migration {
+    id: "0001-tables",
+    sql: "
+create table consumers (
+    id text not null primary key,
+    name text not null unique,
+    labels text,
+    created_at text not null,
+    updated_at text not null,
+    deleted_at text
+) strict;
+
+-- `metadata` is the one of the payload, so that searches by label read no payload;
+-- `sequence` and `observed_version` are those of the status.
+create table resources (
+    id text not null primary key,
+    name text not null unique,
+    source text not null,
+    consumer_name text not null references consumers (name),
+    version integer not null,
+    type text not null default '',
+    created_at text not null,
+    updated_at text not null,
+    deleted_at text,
+    metadata text,
+    sequence text,
+    observed_version integer,
+    status_hash text,
+    payload text not null,
+    status text
+) strict;
+create index resources_by_consumer on resources (consumer_name, id);
+create index resources_by_source on resources (source, id);
+create index resources_unsettled on resources (consumer_name, id)
+    where deleted_at is not null or observed_version is not version;
+
+-- Reminders of rows that the agent hasn't settled in time.
+create table delivery (
+    resource_id text not null primary key references resources (id) on delete cascade,
+    attempts integer not null,
+    due text not null
+) strict, without rowid;
+
+-- Ids that existed: tells an orphan from a row that this database never knew.
+create table tombstones (
+    id text not null primary key,
+    consumer_name text not null,
+    created_at text not null,
+    removed_at text not null
+) strict, without rowid;
+create index tombstones_by_age on tombstones (removed_at);
+
+-- Final statuses on their way to sources.
+create table removals (
+    event text not null primary key,
+    resource_id text not null,
+    payload text not null,
+    status text not null,
+    created_at text not null
+) strict;
+create index removals_by_age on removals (created_at);
+",
+}];
