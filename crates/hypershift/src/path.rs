@@ -32,7 +32,7 @@ pub(crate) enum What<'v> {
 /// Everything that `pattern` selects in `root`.
 ///
 /// An absent value is reported if the path ends there or if the pattern lists it by name in braces: then the writer
-/// expects it. A chain that is absent further up selects nothing.
+/// expects it, unless it is a list whose elements are meant. A chain that is absent further up selects nothing.
 pub(crate) fn select<'v>(root: &'v Value, pattern: &str) -> Vec<Found<'v>> {
     let mut found = Vec::new();
     walk(root, pattern, String::new(), "", &mut found);
@@ -80,7 +80,7 @@ fn walk<'v>(
     for name in names {
         let path = join(&path, name);
         match members.get(name).filter(|member| !member.is_null()) {
-            None if rest.is_empty() || listed.is_some() => {
+            None if rest.is_empty() || (listed.is_some() && !each) => {
                 found.push(Found {
                     path,
                     field: name.to_owned(),
