@@ -10,23 +10,8 @@ pub const NO_STATUS: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 /// Lower-case hex SHA-256 over the status as compact JSON with keys sorted at every level and Go's HTML escapes.
 #[must_use]
 pub fn status_hash(status: &Status) -> String {
-    // serde_json's map sorts by key; a status holds no floats, so that only the escapes differ from Go.
     let tree = serde_json::to_value(status).expect("a status is plain data");
-    hex(&Sha256::digest(escape_html(&tree.to_string()).as_bytes()))
-}
-
-/// Go's `encoding/json` escapes for HTML. The characters occur only inside JSON strings.
-fn escape_html(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
-        }
-    }
-    out
+    hex(&Sha256::digest(
+        go_compat::json::to_string_sorted(&tree).as_bytes(),
+    ))
 }

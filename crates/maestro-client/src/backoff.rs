@@ -1,0 +1,56 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+/// First wait.
+pub const FIRST: Duration = Duration::from_millis(200);
+/// Longest wait while nobody answers at the address: trying costs nobody anything.
+pub const LONGEST_UNREACHABLE: Duration = Duration::from_secs(1);
+/// Longest wait for a server that answers, but not well.
+pub const LONGEST: Duration = Duration::from_secs(5);
+
+/// Waits that double, with jitter, up to a limit that depends on what went wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// Starts over: the last try went well.
+    pub fn reset(&mut self) {
+        self.tries = 0;
+    }
+
+    /// The next wait: between half of its step and the whole.
+    pub fn next(&mut self, longest: Duration) -> Duration {
+        let step = FIRST.saturating_mul(1 << self.tries.min(10)).min(longest);
+        self.tries = self.tries.saturating_add(1);
+        step.mul_f64(0.5 + 0.5 * jitter())
+    }
+}
+
+/// A number from 0 to 1; good enough to spread clients, not for secrets.
+fn jitter() -> f64 {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_limit_and_start_over() {
+        let mut backoff = Backoff::default();
+        let mut step = FIRST;
+        for _ in 0..40 {
+            let wait = backoff.next(LONGEST);
+            assert!(wait >= step / 2 && wait <= step, "{wait:?} {step:?}");
+            step = (step * 2).min(LONGEST);
+        }
+        assert!(backoff.next(LONGEST_UNREACHABLE) <= LONGEST_UNREACHABLE);
+        backoff.reset();
+        assert!(backoff.next(LONGEST) <= FIRST);
+    }
+}

@@ -1,0 +1,140 @@
+//! The client and its handles.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use manifestwork::{Executor, ManifestWork};
+
+use crate::{Bundles, Config, Consumers, Error, Works, grpc::Grpc, rest::Rest, token::TokenSource};
+
+/// Executors that are remembered at most.
+const MAX_EXECUTORS: usize = 10_000;
+
+type Executors = HashMap<String, (i64, Executor)>;
+
+/// A connection to one Maestro under one source id. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+    operation_id: Option<Arc<str>>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) rest: Rest,
+    pub(crate) grpc: Grpc,
+    /// Version and executor by resource id, as last sent or seen: upstream's REST API doesn't show executors.
+    executors: Mutex<Executors>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client. Nothing is connected yet; a server that is away is no error here.
+    ///
+    /// # Errors
+    /// A setting that can't work: no source id, a malformed address, TLS files that can't be used.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        if config.token.is_some() && !config.allow_plaintext_token {
+            if config.grpc_tls.is_none() {
+                tracing::warn!(address = %config.grpc_address, "the token is not sent: the gRPC connection is plaintext");
+            }
+            if !config.rest_is_tls() {
+                tracing::warn!(address = %config.rest_url, "the token is not sent: the REST connection is plaintext");
+            }
+        }
+        let config = Arc::new(config);
+        let token = Arc::new(TokenSource::new(config.token.clone()));
+        let rest = Rest::new(Arc::clone(&config), Arc::clone(&token))?;
+        let grpc = Grpc::new(Arc::clone(&config), token)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                rest,
+                grpc,
+                executors: Mutex::default(),
+            }),
+            operation_id: None,
+        })
+    }
+
+    /// A client whose calls carry an operation id: REST calls in `X-Operation-ID`, works in an annotation for log tracing.
+    #[must_use]
+    pub fn with_operation_id(&self, id: &str) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            operation_id: Some(id.into()),
+        }
+    }
+
+    /// Works of one consumer.
+    #[must_use]
+    pub fn works(&self, consumer: &str) -> Works {
+        Works::new(self.clone(), Some(consumer))
+    }
+
+    /// Works of all consumers. Creating and applying take the consumer from the work's namespace.
+    #[must_use]
+    pub fn all_works(&self) -> Works {
+        Works::new(self.clone(), None)
+    }
+
+    /// Consumers.
+    #[must_use]
+    pub fn consumers(&self) -> Consumers {
+        Consumers::new(self.clone())
+    }
+
+    /// Works of all sources as the REST API shows them.
+    #[must_use]
+    pub fn bundles(&self) -> Bundles {
+        Bundles::new(self.clone())
+    }
+
+    /// Who we are.
+    #[must_use]
+    pub fn source_id(&self) -> &str {
+        &self.shared.config.source_id
+    }
+
+    pub(crate) fn operation_id(&self) -> Option<&str> {
+        self.operation_id.as_deref()
+    }
+
+    pub(crate) fn remember_executor(&self, work: &ManifestWork, version: i64) {
+        let mut executors = self.executors();
+        let Some(executor) = &work.spec.executor else {
+            executors.remove(&work.metadata.uid);
+            return;
+        };
+        if executors.len() >= MAX_EXECUTORS {
+            executors.clear();
+        }
+        executors.insert(work.metadata.uid.clone(), (version, executor.clone()));
+    }
+
+    /// The executor of a work at the version that the work has; none if that version was never seen.
+    pub(crate) fn remembered_executor(&self, work: &ManifestWork) -> Option<Executor> {
+        let executors = self.executors();
+        let (version, executor) = executors.get(&work.metadata.uid)?;
+        (*version == work.metadata.generation).then(|| executor.clone())
+    }
+
+    fn executors(&self) -> std::sync::MutexGuard<'_, Executors> {
+        self.shared
+            .executors
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
+    }
+}

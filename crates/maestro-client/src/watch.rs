@@ -1,0 +1,116 @@
+//! Following works over everything that can happen on the way.
+//!
+//! A watch opens a status subscription, waits until the server has registered it, and only then lists: what is stored
+//! before the list is in the list, what is stored after it comes through the subscription. When the subscription ends, or is silent
+//! for too long, the same happens again, and the list is compared with what was told before. So
+//! - each work is told once as [`WatchEvent::Added`], then as [`WatchEvent::Modified`] whenever it differs from what was told;
+//! - a work never goes back to an older version or an older status;
+//! - the end of a work is told exactly once as [`WatchEvent::Deleted`], also if it ended while nobody was connected.
+//!
+//! Between two lists only statuses are streamed. A change of the spec is told with the first status for it or by the next list.
+//!
+//! A watch that isn't read stops reading from the server, never others. It ends when it is dropped.
+
+mod session;
+mod tracker;
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::Stream;
+use manifestwork::ManifestWork;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{Error, LabelSelector, Works};
+
+/// Events that wait for a reader; the reader's pace is the stream's beyond that.
+const BUFFER: usize = 64;
+
+/// What to follow.
+#[derive(Debug, Clone, Default)]
+pub struct WatchOptions {
+    /// Only works with these labels. A work that loses them is told as deleted, as Kubernetes does.
+    pub label_selector: LabelSelector,
+    /// Only the work with this name; works of one consumer only.
+    pub name: Option<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WatchEvent {
+    /// A work that was not told before.
+    Added(Box<ManifestWork>),
+    /// Another version, status, or the beginning of a deletion.
+    Modified(Box<ManifestWork>),
+    /// The work is gone. If that was noticed by comparison, it has metadata and the condition `Deleted` only.
+    Deleted(Box<ManifestWork>),
+    /// Everything that exists has been told; from now on changes come as they happen. Comes after every (re)connection.
+    Synced,
+    /// The connection was lost or could not be made. The watch goes on trying by itself; nothing is missed.
+    Interrupted(WatchError),
+}
+
+/// Why a watch is interrupted. Compared by text.
+#[derive(Debug, Clone)]
+pub struct WatchError(pub Error);
+
+impl PartialEq for WatchError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl WatchEvent {
+    /// The work that it is about.
+    #[must_use]
+    pub fn work(&self) -> Option<&ManifestWork> {
+        match self {
+            Self::Added(work) | Self::Modified(work) | Self::Deleted(work) => Some(work),
+            Self::Synced | Self::Interrupted(_) => None,
+        }
+    }
+}
+
+/// A running watch: a stream of [`WatchEvent`]s that never ends by itself.
+#[derive(Debug)]
+pub struct Watch {
+    events: mpsc::Receiver<WatchEvent>,
+    _stop: DropGuard,
+}
+
+impl Watch {
+    pub(crate) fn start(works: Works, options: WatchOptions) -> Self {
+        let (sender, events) = mpsc::channel(BUFFER);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = session::run(works, options, sender) => {}
+            }
+        });
+        Self {
+            events,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// The next event.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next_event(&mut self) -> Option<WatchEvent> {
+        self.events.recv().await
+    }
+}
+
+impl Stream for Watch {
+    type Item = WatchEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
+        self.events.poll_recv(context)
+    }
+}
