@@ -4,20 +4,19 @@
 //! behind them except for namespaces, garbage collection and CustomResourceDefinitions.
 
 pub mod rules;
-mod shapes;
-
-pub use shapes::METADATA as METADATA_SHAPE;
+pub mod types;
 
 use std::sync::Arc;
 
 use crate::resource::{GenerationRule, Origin, Resource};
+use crate::schema::Schema;
+use crate::shape::Shape;
 
 /// One line of the table: plural, kind, short names, then flags: `n` namespaced, `s` status subresource,
 /// `g` generation follows spec, `c` scale subresource, `a` category `all`.
 type Line = (&'static str, &'static str, &'static str, &'static str);
 
 const CORE: &[Line] = &[
-    ("bindings", "Binding", "", "n"),
     ("configmaps", "ConfigMap", "cm", "n"),
     ("endpoints", "Endpoints", "ep", "n"),
     ("events", "Event", "ev", "n"),
@@ -159,6 +158,16 @@ pub const CRD_STORAGE: &str = "customresourcedefinitions.apiextensions.k8s.io";
 /// Storage name of Namespace.
 pub const NAMESPACE_STORAGE: &str = "namespaces";
 
+/// The schema of `metadata`, for every kind.
+pub fn metadata_schema() -> Arc<Schema> {
+    types::schema("meta.ObjectMeta").unwrap_or_default()
+}
+
+/// Merge rules of `metadata`, for every kind.
+pub fn metadata_shape() -> Arc<Shape> {
+    metadata_schema().shape()
+}
+
 /// All built-in resource types, in the order of discovery.
 pub fn resources() -> Vec<Resource> {
     GROUPS
@@ -173,6 +182,7 @@ pub fn resources() -> Vec<Resource> {
 
 fn resource(group: &str, version: &str, (plural, kind, short_names, flags): Line) -> Resource {
     let has = |flag: char| flags.contains(flag);
+    let schema = types::schema(&types::name_of(group, version, kind));
     let version: Arc<str> = version.into();
     Resource {
         group: group.into(),
@@ -205,9 +215,11 @@ fn resource(group: &str, version: &str, (plural, kind, short_names, flags): Line
         } else {
             GenerationRule::None
         },
-        schema: None,
+        shape: schema
+            .as_ref()
+            .map_or_else(Shape::unknown, |schema| schema.shape()),
+        schema,
         open_api: None,
-        shape: shapes::of(kind),
         columns: None,
         selectable_fields: selectable(kind)
             .iter()

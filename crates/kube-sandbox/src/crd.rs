@@ -305,7 +305,7 @@ pub fn resources(crd: &Value) -> Vec<Resource> {
 }
 
 fn root_shape(schema: &Schema) -> Arc<Shape> {
-    let metadata = Arc::clone(&crate::builtin::METADATA_SHAPE);
+    let metadata = crate::builtin::metadata_shape();
     match schema.shape().as_ref() {
         Shape::Object(object) => {
             let mut object = object.clone();

@@ -8,7 +8,7 @@ mod prune;
 mod validate;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -17,7 +17,8 @@ pub use compile::compile;
 pub use prune::{apply_defaults, prune, unknown_fields};
 pub use validate::validate;
 
-use crate::shape::Shape;
+use crate::builtin;
+use crate::shape::{ListRule, ListShape, MapKey, ObjectShape, Shape};
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub enum Additional {
     /// Anything.
     Any,
     /// Values of a schema.
-    Schema(Box<Schema>),
+    Schema(Arc<Schema>),
 }
 
 /// An upper or lower bound of a number.
@@ -85,11 +86,11 @@ pub struct Schema {
     /// `x-kubernetes-embedded-resource`.
     pub embedded: bool,
     /// Named members.
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Arc<Schema>>,
     /// Other members.
     pub additional: Additional,
     /// Items of a list.
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Arc<Schema>>,
     /// Members that must be there.
     pub required: Vec<String>,
     /// Allowed values, if restricted.
@@ -132,6 +133,10 @@ pub struct Schema {
     pub list_type: ListType,
     /// `x-kubernetes-map-type: atomic`.
     pub atomic_map: bool,
+    /// Value of an absent member that tells list items apart (built-in types; CRDs use `default`).
+    pub key_default: Option<Value>,
+    /// The merge rules, once they were asked for.
+    pub(crate) merge_rules: OnceLock<Arc<Shape>>,
 }
 
 /// `x-kubernetes-list-type` with the keys of maps.
@@ -154,15 +159,26 @@ impl Schema {
 
     /// The schema of member `name`, if one is declared.
     fn member(&self, name: &str) -> Option<&Schema> {
-        self.properties.get(name).or(match &self.additional {
-            Additional::Schema(schema) => Some(schema.as_ref()),
-            _ => None,
-        })
+        self.properties
+            .get(name)
+            .map(Arc::as_ref)
+            .or(match &self.additional {
+                Additional::Schema(schema) => Some(schema.as_ref()),
+                _ => None,
+            })
     }
 
     /// The merge rules that this schema states.
     pub fn shape(&self) -> Arc<Shape> {
-        use crate::shape::{ListRule, ListShape, MapKey, ObjectShape};
+        Arc::clone(self.merge_rules.get_or_init(|| self.make_shape()))
+    }
+
+    /// For a changed copy: its merge rules are not those of the original.
+    pub fn forget_shape(&mut self) {
+        self.merge_rules = OnceLock::new();
+    }
+
+    fn make_shape(&self) -> Arc<Shape> {
         match self.kind {
             Some(Kind::Object) if self.atomic_map => Shape::atomic(),
             Some(Kind::Object) => {
@@ -177,11 +193,10 @@ impl Schema {
                 };
                 let mut shape = ObjectShape { fields, rest };
                 if self.embedded {
-                    let metadata = Arc::clone(&crate::builtin::METADATA_SHAPE);
                     shape
                         .fields
                         .entry("metadata".to_owned())
-                        .or_insert(metadata);
+                        .or_insert_with(builtin::metadata_shape);
                 }
                 Arc::new(Shape::Object(shape))
             }
@@ -193,22 +208,26 @@ impl Schema {
                 let rule = match &self.list_type {
                     ListType::Atomic => return Shape::atomic(),
                     ListType::Set => ListRule::Set,
-                    ListType::Map(keys) => ListRule::Map(
-                        keys.iter()
-                            .map(|name| MapKey {
-                                name: name.clone(),
-                                default: self
-                                    .items
-                                    .as_ref()
-                                    .and_then(|items| items.properties.get(name))
-                                    .and_then(|schema| schema.default.clone()),
-                            })
-                            .collect(),
-                    ),
+                    ListType::Map(keys) => {
+                        ListRule::Map(keys.iter().map(|name| self.map_key(name)).collect())
+                    }
                 };
                 Arc::new(Shape::List(ListShape { rule, item }))
             }
             _ => Shape::unknown(),
+        }
+    }
+
+    fn map_key(&self, name: &str) -> MapKey {
+        let member = self
+            .items
+            .as_ref()
+            .and_then(|items| items.properties.get(name));
+        let default =
+            member.and_then(|schema| schema.key_default.as_ref().or(schema.default.as_ref()));
+        MapKey {
+            name: name.to_owned(),
+            default: default.cloned(),
         }
     }
 }

@@ -142,44 +142,6 @@ impl ListShape {
 // === Building ===
 
 impl Shape {
-    /// An object with these named members; the others are unknown.
-    pub fn object<const N: usize>(fields: [(&str, Arc<Shape>); N]) -> Arc<Self> {
-        let fields = fields
-            .into_iter()
-            .map(|(name, shape)| (name.to_owned(), shape))
-            .collect();
-        Arc::new(Self::Object(ObjectShape { fields, rest: None }))
-    }
-
-    /// A list of distinct values.
-    pub fn set() -> Arc<Self> {
-        Arc::new(Self::List(ListShape {
-            rule: ListRule::Set,
-            item: Arc::new(Self::Unknown),
-        }))
-    }
-
-    /// A list whose items are told apart by `keys`: `name`, or `name=default`.
-    pub fn keyed(keys: &[&str], item: Arc<Shape>) -> Arc<Self> {
-        let keys = keys
-            .iter()
-            .map(|key| match key.split_once('=') {
-                Some((name, default)) => MapKey {
-                    name: name.to_owned(),
-                    default: Some(default.into()),
-                },
-                None => MapKey {
-                    name: (*key).to_owned(),
-                    default: None,
-                },
-            })
-            .collect();
-        Arc::new(Self::List(ListShape {
-            rule: ListRule::Map(keys),
-            item,
-        }))
-    }
-
     /// One value.
     pub fn atomic() -> Arc<Self> {
         Arc::new(Self::Atomic)

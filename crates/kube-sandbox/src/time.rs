@@ -7,6 +7,11 @@ pub fn rfc3339(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// RFC 3339 in UTC with microseconds, as in `Lease` and `Event` times.
+pub fn rfc3339_micro(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
 /// How long ago, in the style of `kubectl get`: `5s`, `2m30s`, `3h`, `5d2h`, `1y30d`. Unreadable or future times are
 /// `<unknown>` and `<invalid>`.
 pub fn age(text: &str, now: Timestamp) -> String {

@@ -12,7 +12,7 @@ use crate::failure::{Cause, Failure, Subject};
 use crate::managed::{self, Managed, Manager, Scope};
 use crate::object::{metadata_mut, metadata_text, remove_metadata, set_metadata};
 use crate::resource::{GenerationRule, Resource};
-use crate::schema;
+use crate::schema::{self, Schema};
 
 impl Engine {
     pub(super) fn create(
@@ -178,34 +178,51 @@ impl Engine {
         }
     }
 
-    /// Removes unknown fields of custom resources, or refuses them. Returns warnings.
+    /// Removes unknown fields, or refuses them. Returns warnings.
     pub(super) fn conform(
         &self,
         resource: &Resource,
         object: &mut Value,
         validation: FieldValidation,
     ) -> Result<Vec<String>, Failure> {
-        let Some(schema) = resource
-            .schema
-            .as_ref()
-            .filter(|_| self.options.validate_schemas)
-        else {
-            return Ok(Vec::new());
-        };
+        let metadata_schema = builtin::metadata_schema();
+        let schema = self.schema_of(resource);
         let mut warnings = Vec::new();
         if validation != FieldValidation::Ignore {
-            let unknown = schema::unknown_fields(object, schema);
-            let texts: Vec<String> = unknown
+            let metadata = object.get("metadata").unwrap_or(&Value::Null);
+            let in_metadata = schema::unknown_fields(metadata, &metadata_schema, false);
+            let mut unknown: Vec<String> = in_metadata
                 .iter()
-                .map(|path| format!("unknown field {path:?}"))
+                .map(|path| format!("unknown field \"metadata.{path}\""))
                 .collect();
-            if validation == FieldValidation::Strict && !texts.is_empty() {
-                return Err(strict_failure(resource, &texts));
+            if let Some(schema) = &schema {
+                let elsewhere = schema::unknown_fields(object, schema, true);
+                unknown.extend(
+                    elsewhere
+                        .iter()
+                        .map(|path| format!("unknown field {path:?}")),
+                );
             }
-            warnings = texts;
+            if validation == FieldValidation::Strict && !unknown.is_empty() {
+                return Err(strict_failure(resource, &unknown));
+            }
+            warnings = unknown;
         }
-        schema::prune(object, schema);
+        if let Some(metadata) = object.get_mut("metadata") {
+            schema::prune(metadata, &metadata_schema, false);
+        }
+        if let Some(schema) = &schema {
+            schema::prune(object, schema, true);
+        }
         Ok(warnings)
+    }
+
+    /// The schema that objects of a type must follow, if any.
+    fn schema_of(&self, resource: &Resource) -> Option<Arc<Schema>> {
+        resource
+            .schema
+            .clone()
+            .filter(|_| self.options.validate_schemas || !resource.is_custom())
     }
 
     /// Fills in defaults and checks the rules of the kind, its schema and its metadata.
@@ -215,21 +232,26 @@ impl Engine {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), Failure> {
+        let schema = self.schema_of(resource);
+        if resource.is_custom() {
+            let metadata = object.get("metadata").unwrap_or(&Value::Null);
+            check_types(resource, metadata, &builtin::metadata_schema())?;
+        } else {
+            builtin::rules::default(&resource.kind, object, old);
+            if let Some(schema) = &schema {
+                check_types(resource, object, schema)?;
+            }
+        }
         let mut causes = meta::validate(resource, object);
-        match &resource.schema {
-            Some(schema) if self.options.validate_schemas => {
-                schema::apply_defaults(object, schema);
-                causes.extend(schema::validate(object, old, schema));
+        if !resource.is_custom() {
+            causes.extend(builtin::rules::validate(&resource.kind, object, old));
+            if &*resource.storage == builtin::CRD_STORAGE {
+                crd::default(object);
+                causes.extend(crd::validate(object, old));
             }
-            Some(_) => {}
-            None => {
-                builtin::rules::default(&resource.kind, object, old);
-                causes.extend(builtin::rules::validate(&resource.kind, object, old));
-                if &*resource.storage == builtin::CRD_STORAGE {
-                    crd::default(object);
-                    causes.extend(crd::validate(object, old));
-                }
-            }
+        } else if let Some(schema) = &schema {
+            schema::apply_defaults(object, schema);
+            causes.extend(schema::validate(object, old, schema));
         }
         if causes.is_empty() {
             return Ok(());
@@ -237,6 +259,25 @@ impl Engine {
         let name = metadata_text(object, "name").to_owned();
         Err(Failure::invalid(&resource.subject(&name), &causes))
     }
+}
+
+/// Values of declared types must be of these types: a typed API can't even read anything else.
+fn check_types(resource: &Resource, value: &Value, schema: &Schema) -> Result<(), Failure> {
+    let causes = schema::validate(value, None, schema);
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.message))
+        .collect();
+    Err(Failure::bad_request(format!(
+        "{} in version \"{}\" cannot be handled as a {}: {}",
+        resource.kind,
+        resource.version,
+        resource.kind,
+        texts.join(", ")
+    )))
 }
 
 /// The refusal of unknown or duplicate fields under `fieldValidation=Strict`.

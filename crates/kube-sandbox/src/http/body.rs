@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::protobuf;
 use crate::config::MAX_BODY_BYTES;
 use crate::failure::Failure;
 
@@ -44,8 +45,12 @@ pub fn decode(bytes: &Bytes, content_type: &str) -> Result<Document, Failure> {
         "application/merge-patch+json"
         | "application/json-patch+json"
         | "application/strategic-merge-patch+json" => json(bytes),
+        protobuf::MEDIA_TYPE => protobuf::decode(bytes).map(|value| Document {
+            value,
+            duplicates: Vec::new(),
+        }),
         _ => Err(Failure::unsupported_media_type(
-            "application/json, application/yaml",
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )),
     }
 }
@@ -202,12 +207,9 @@ mod tests {
             400
         );
         assert_eq!(
-            decode(
-                &Bytes::from_static(b"{}"),
-                "application/vnd.kubernetes.protobuf"
-            )
-            .expect_err("type")
-            .code,
+            decode(&Bytes::from_static(b"{}"), "application/cbor")
+                .expect_err("type")
+                .code,
             415
         );
     }

@@ -1,5 +1,7 @@
 //! From the JSON of `openAPIV3Schema` to a [`Schema`], with everything that is wrong with it.
 
+use std::sync::Arc;
+
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
@@ -56,7 +58,9 @@ pub fn compile(value: &Value, path: &str, causes: &mut Vec<Cause>) -> Schema {
     if let Some(properties) = source.get("properties").and_then(Value::as_object) {
         for (name, child) in properties {
             let schema_of_child = compile(child, &format!("{path}.properties[{name}]"), causes);
-            schema.properties.insert(name.clone(), schema_of_child);
+            schema
+                .properties
+                .insert(name.clone(), Arc::new(schema_of_child));
         }
     }
     schema.additional = match source.get("additionalProperties") {
@@ -69,7 +73,7 @@ pub fn compile(value: &Value, path: &str, causes: &mut Vec<Cause>) -> Schema {
                     "additionalProperties and properties are mutual exclusive",
                 ));
             }
-            Additional::Schema(Box::new(compile(
+            Additional::Schema(Arc::new(compile(
                 child,
                 &format!("{path}.additionalProperties"),
                 causes,
@@ -78,7 +82,7 @@ pub fn compile(value: &Value, path: &str, causes: &mut Vec<Cause>) -> Schema {
     };
     schema.items = match source.get("items") {
         Some(child @ Value::Object(_)) => {
-            Some(Box::new(compile(child, &format!("{path}.items"), causes)))
+            Some(Arc::new(compile(child, &format!("{path}.items"), causes)))
         }
         Some(other) => {
             causes.push(Cause::invalid(

@@ -7,17 +7,17 @@ use super::{Additional, Schema};
 /// Members of every object's root that schemas needn't declare.
 const ROOT_MEMBERS: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// Removes unknown fields. `root` objects keep `apiVersion`, `kind` and `metadata`.
-pub fn prune(value: &mut Value, schema: &Schema) {
-    visit(value, schema, true, "", &mut |object, name, _| {
+/// Removes unknown fields. A `root` object keeps `apiVersion`, `kind` and `metadata`.
+pub fn prune(value: &mut Value, schema: &Schema, root: bool) {
+    visit(value, schema, root, "", &mut |object, name, _| {
         object.remove(name);
     });
 }
 
 /// The paths of unknown fields, for strict requests.
-pub fn unknown_fields(value: &Value, schema: &Schema) -> Vec<String> {
+pub fn unknown_fields(value: &Value, schema: &Schema, root: bool) -> Vec<String> {
     let mut found = Vec::new();
-    visit(&mut value.clone(), schema, true, "", &mut |_, _, path| {
+    visit(&mut value.clone(), schema, root, "", &mut |_, _, path| {
         found.push(path.to_owned())
     });
     found
