@@ -12,8 +12,23 @@
 //!
 //! - [`registry`]: which kinds there are
 //! - [`domain`]: the rules, as functions on plain data
-//! - [`error`]: refusals and failures
+//! - [`store`]: SQLite and PostgreSQL
+//! - [`service`]: commands and reads, apart from HTTP
+//! - [`request`], [`http`], [`openapi`]: the wire
+//! - [`error`], [`metrics`]: refusals, failures, figures
+//! - [`config`], [`run`]: settings and the running service
 
+pub mod config;
 pub mod domain;
 pub mod error;
+pub mod http;
+pub mod metrics;
+pub mod openapi;
 pub mod registry;
+pub mod request;
+pub mod run;
+pub mod service;
+pub mod store;
+
+pub use config::{Config, Database};
+pub use run::{Addresses, Error, Service, run};

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hyperfleet_types::{AdapterStatus, Resource, ResourceCondition, condition::FINALIZED};
+use hyperfleet_types::{
+    AdapterStatus, Resource, ResourceCondition,
+    condition::{FINALIZED, RECONCILED},
+};
 use jiff::Timestamp;
 
 use super::aggregate::{Inputs, aggregate};
@@ -80,6 +83,17 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// Answer to the caller.
     pub outcome: Outcome,
+    /// Resources that are not reconciled any more, or not yet.
+    pub started: Vec<Started>,
+}
+
+/// A resource whose `Reconciled` became false.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its kind.
+    pub kind: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
 }
 
 /// Answer to the caller.
@@ -101,6 +115,7 @@ pub struct Draft<'r> {
     registry: &'r Registry,
     family: Family,
     writes: Vec<Write>,
+    started: Vec<Started>,
 }
 
 impl<'r> Draft<'r> {
@@ -110,6 +125,7 @@ impl<'r> Draft<'r> {
             registry,
             family,
             writes: Vec::new(),
+            started: Vec::new(),
         }
     }
 
@@ -118,6 +134,7 @@ impl<'r> Draft<'r> {
         Plan {
             writes: self.writes,
             outcome,
+            started: self.started,
         }
     }
 
@@ -181,8 +198,23 @@ impl<'r> Draft<'r> {
         if conditions == member.resource.status.conditions {
             return;
         }
-        if let Some(member) = self.member_mut(id) {
-            member.resource.status.conditions.clone_from(&conditions);
+        let reconciled = |conditions: &[ResourceCondition]| {
+            let condition = conditions
+                .iter()
+                .find(|condition| condition.type_ == RECONCILED);
+            condition.map(|condition| condition.status.is_true())
+        };
+        if let Some(member) = self.family.members.get_mut(id) {
+            let resource = &mut member.resource;
+            if reconciled(&resource.status.conditions) != Some(false)
+                && reconciled(&conditions) == Some(false)
+            {
+                self.started.push(Started {
+                    kind: resource.kind.clone(),
+                    deleting: resource.is_deleting(),
+                });
+            }
+            resource.status.conditions.clone_from(&conditions);
             self.write(Write::Conditions(id.to_owned(), conditions));
         }
     }

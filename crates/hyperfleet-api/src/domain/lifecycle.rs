@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    family::{Draft, Family, Member, Outcome, Plan, Write, conditions, owner},
+    family::{Draft, Family, Member, Outcome, Plan, Started, Write, conditions, owner},
     references::{self, References},
 };
 use crate::{
@@ -133,9 +133,18 @@ pub(super) fn create(
         member.resource.status.conditions = conditions(&kind.required_adapters, &member);
     }
     let resource = Box::new(member.resource);
+    let started = if resource.status.conditions.is_empty() {
+        Vec::new()
+    } else {
+        vec![Started {
+            kind: resource.kind.clone(),
+            deleting: false,
+        }]
+    };
     Ok(Plan {
         writes: vec![Write::Insert(resource.clone())],
         outcome: Outcome::Resource(resource),
+        started,
     })
 }
 
