@@ -201,6 +201,7 @@ impl Handling<'_> {
         let query = store::Query {
             kind: self.params.kind(scope, api.registry())?,
             linked: self.params.linked(scope)?,
+            search: self.params.search(scope)?,
             order: self.params.order()?,
             offset: page.offset(),
             limit: page.size,
@@ -210,6 +211,11 @@ impl Handling<'_> {
         let mut items = Vec::with_capacity(resources.len());
         for resource in resources {
             items.push(self.show(resource, &fields).await?);
+        }
+        // Older clients read this one list as a bare array.
+        let kind = scope.kind.as_ref();
+        if self.legacy && kind.is_some_and(|kind| kind.plural == query::MANAGEMENT_CLUSTERS) {
+            return Ok(reply::json(StatusCode::OK, &items));
         }
         Ok(reply::json(
             StatusCode::OK,

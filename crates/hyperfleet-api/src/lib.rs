@@ -12,12 +12,14 @@
 //!
 //! - [`registry`]: which kinds there are
 //! - [`domain`]: the rules, as functions on plain data
+//! - [`search`]: what a search may speak of
 //! - [`store`]: SQLite and PostgreSQL
 //! - [`service`]: commands and reads, apart from HTTP
 //! - [`request`], [`http`], [`openapi`]: the wire
 //! - [`error`], [`metrics`]: refusals, failures, figures
-//! - [`config`], [`run`]: settings and the running service
+//! - [`config`], [`cli`], [`run`]: settings and the running service
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
@@ -27,6 +29,7 @@ pub mod openapi;
 pub mod registry;
 pub mod request;
 pub mod run;
+pub mod search;
 pub mod service;
 pub mod store;
 

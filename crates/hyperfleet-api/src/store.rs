@@ -54,6 +54,8 @@ pub struct Query {
     pub owner: Option<String>,
     /// Resources that refer to a target only: reference type and id.
     pub linked: Option<(String, String)>,
+    /// What matches this only.
+    pub search: Option<search_language::Expr>,
     /// Sort order; what is left undecided is decided by id, newest first.
     pub order: Vec<Order>,
     /// Rows to skip.

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use axum::extract::Query;
 use http::Uri;
 use hyperfleet_types::{Code, FieldError};
+use search_language::Expr;
 use serde_json::{Map, Value};
 
 use crate::{
     error::Rejection,
     registry::Registry,
+    search,
     service::Scope,
     store::{Column, Order},
 };
@@ -22,6 +24,9 @@ pub const DEFAULT_SIZE: u32 = 20;
 pub const MAX_PAGE: u32 = 100_000;
 /// Sort keys in one request.
 pub const MAX_ORDER: usize = 16;
+
+/// Path segment of the kind that older clients choose a placement from.
+pub const MANAGEMENT_CLUSTERS: &str = "management-clusters";
 
 /// Parameters as they came.
 #[derive(Debug, Clone, Default)]
@@ -126,6 +131,33 @@ impl Params {
         u32::try_from(value).unwrap_or(default)
     }
 
+    /// `search`, together with `region` and `status` where they mean something.
+    ///
+    /// # Errors
+    /// A [`Rejection`] for text that is no search.
+    pub fn search(&self, scope: &Scope) -> Result<Option<Expr>, Rejection> {
+        let mut all = Vec::new();
+        if let Some(text) = self.get("search").filter(|text| !text.trim().is_empty()) {
+            all.push(search::parse(text)?);
+        }
+        if scope
+            .kind
+            .as_ref()
+            .is_some_and(|kind| kind.plural == MANAGEMENT_CLUSTERS)
+        {
+            all.extend(
+                self.get("region")
+                    .map(|region| search::equals(&["spec", "region"], region)),
+            );
+            all.extend(self.get("status").map(health));
+        }
+        Ok(if all.len() > 1 {
+            Some(Expr::And(all))
+        } else {
+            all.pop()
+        })
+    }
+
     /// `order`; newest first by default.
     ///
     /// # Errors
@@ -154,8 +186,8 @@ impl Params {
             {
                 return Err(malformed());
             }
-            let column = Column::from_name(field)
-                .ok_or_else(|| refuse("invalid field in search or order query".to_owned()))?;
+            let column =
+                Column::from_name(field).ok_or_else(|| refuse(search::UNKNOWN_FIELD.to_owned()))?;
             if order.len() == MAX_ORDER {
                 return Err(refuse(format!(
                     "at most {MAX_ORDER} order fields are supported"
@@ -245,6 +277,29 @@ impl Params {
                 .collect(),
         ))
     }
+}
+
+/// A management cluster is healthy if a condition says so, and without such a condition if its spec does.
+fn health(status: &str) -> Expr {
+    let claimed = search::equals(&["spec", "status"], status);
+    if status != "healthy" {
+        return claimed;
+    }
+    let conditions = [
+        ["status", "conditions", "Healthy"],
+        ["status", "conditions", "Available"],
+    ];
+    let mut unknown: Vec<Expr> = conditions
+        .iter()
+        .map(|condition| search::is_null(condition))
+        .collect();
+    unknown.push(claimed);
+    let mut any: Vec<Expr> = conditions
+        .iter()
+        .map(|condition| search::equals(condition, "True"))
+        .collect();
+    any.push(Expr::And(unknown));
+    Expr::Or(any)
 }
 
 fn invalid(errors: Vec<FieldError>) -> Rejection {

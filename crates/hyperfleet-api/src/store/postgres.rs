@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 use futures::future::{try_join, try_join4};
 use hyperfleet_types::{AdapterStatus, ObjectReference, Resource, ResourceStatus};
+use search_language::{Dialect, Param};
 use serde::{Serialize, de::DeserializeOwned};
 use sql_store::{
     Migration,
@@ -16,7 +17,8 @@ use tokio_postgres::{
 use super::{Decide, Load, Pending, Query, Reach, Store, corrupt, name_taken};
 use crate::{
     domain::{Family, Inbound, Member, Plan, Target, Write},
-    error::Error,
+    error::{Error, Rejection},
+    search,
 };
 
 type Result<T, E = sql_store::Error> = std::result::Result<T, E>;
@@ -117,8 +119,8 @@ impl Store for Postgres {
     }
 
     async fn list(&self, query: Query) -> Result<(Vec<Resource>, u64), Error> {
+        let (filter, values) = filter(&query)?;
         let read = async {
-            let (filter, values) = filter(&query);
             let order: Vec<String> = query
                 .order
                 .iter()
@@ -229,28 +231,40 @@ impl Store for Postgres {
 
 type Value = Box<dyn ToSql + Sync + Send>;
 
-fn filter(query: &Query) -> (String, Vec<Value>) {
+fn filter(query: &Query) -> Result<(String, Vec<Value>), Rejection> {
     let mut terms = vec!["true".to_owned()];
     let mut values: Vec<Value> = Vec::new();
-    let mut term = |sql: &str, new: Vec<&String>| {
+    let mut term = |sql: &str, new: &[&String]| {
         let mut sql = sql.to_owned();
         for value in new {
-            values.push(Box::new(value.clone()));
-            sql = sql.replacen('?', &format!("${}", values.len()), 1);
+            values.push(Box::new((*value).clone()));
+            sql = sql.replacen('#', &values.len().to_string(), 1);
         }
         terms.push(sql);
     };
     if let Some(kind) = &query.kind {
-        term("kind = ?", vec![kind]);
+        term("kind = $#", &[kind]);
     }
     if let Some(owner) = &query.owner {
-        term("owner_id = ?", vec![owner]);
+        term("owner_id = $#", &[owner]);
     }
     if let Some((ref_type, target)) = &query.linked {
-        let sql = "id in (select source_id from resource_references where ref_type = ? and target_id = ?)";
-        term(sql, vec![ref_type, target]);
+        term(
+            "id in (select source_id from resource_references where ref_type = $# and target_id = $#)",
+            &[ref_type, target],
+        );
     }
-    (terms.join(" and "), values)
+    if let Some(search) = &query.search {
+        let fragment = search::render(search, Dialect::Postgres, values.len() + 1)?;
+        terms.push(fragment.sql);
+        values.extend(fragment.params.into_iter().map(|param| match param {
+            Param::Text(text) => Box::new(text) as Value,
+            Param::Integer(integer) => Box::new(integer),
+            Param::Number(number) => Box::new(number),
+            Param::Time(time) => Box::new(time),
+        }));
+    }
+    Ok((terms.join(" and "), values))
 }
 
 async fn load_family(transaction: &Transaction<'_>, load: &Load) -> Result<Family> {

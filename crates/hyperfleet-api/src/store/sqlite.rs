@@ -5,14 +5,16 @@ use hyperfleet_types::{
     AdapterStatus, ObjectReference, Resource, ResourceCondition, ResourceStatus,
 };
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use search_language::{Dialect, Param};
 use serde::{Serialize, de::DeserializeOwned};
 use sql_store::{Migration, sqlite::Database};
 
 use super::{Decide, Load, Pending, Query, Reach, Store, corrupt, name_taken};
 use crate::{
     domain::{Family, Inbound, Member, Plan, Target, Write},
-    error::Error,
+    error::{Error, Rejection},
+    search,
 };
 
 type Result<T, E = sql_store::Error> = std::result::Result<T, E>;
@@ -83,36 +85,36 @@ impl Store for Sqlite {
     }
 
     async fn list(&self, query: Query) -> Result<(Vec<Resource>, u64), Error> {
-        self
-            .read(move |connection| {
-                let (filter, mut values) = filter(&query);
-                let total: i64 = connection
-                    .prepare_cached(&format!("select count(*) from resources r where {filter}"))?
-                    .query_row(params_from_iter(&values), |row| row.get(0))?;
-                let order: Vec<String> = query
-                    .order
-                    .iter()
-                    .map(|order| format!("{}{}", order.column.name(), if order.descending { " desc" } else { "" }))
-                    .chain(["id desc".to_owned()])
-                    .collect();
-                let sql = format!(
-                    "select {COLUMNS}, spec from resources r where {filter} order by {} limit ? offset ?",
-                    order.join(", ")
-                );
-                values.push(Box::new(query.limit));
-                values.push(Box::new(i64::try_from(query.offset).unwrap_or(i64::MAX)));
-                let mut statement = connection.prepare_cached(&sql)?;
-                let mut rows = statement.query(params_from_iter(&values))?;
-                let mut resources = Vec::new();
-                while let Some(row) = rows.next()? {
-                    resources.push(read(row, true)?);
-                }
-                for resource in &mut resources {
-                    resource.references = references(connection, &resource.id)?;
-                }
-                Ok((resources, total.unsigned_abs()))
-            })
-            .await
+        let (filter, mut values) = filter(&query)?;
+        self.read(move |connection| {
+            let total: i64 = connection
+                .prepare_cached(&format!("select count(*) from resources where {filter}"))?
+                .query_row(params_from_iter(&values), |row| row.get(0))?;
+            let order: Vec<String> = query
+                .order
+                .iter()
+                .map(|order| format!("{}{}", order.column.name(), if order.descending { " desc" } else { "" }))
+                .chain(["id desc".to_owned()])
+                .collect();
+            let (limit, offset) = (values.len() + 1, values.len() + 2);
+            let sql = format!(
+                "select {COLUMNS}, spec from resources where {filter} order by {} limit ?{limit} offset ?{offset}",
+                order.join(", ")
+            );
+            values.push(Value::Integer(query.limit.into()));
+            values.push(Value::Integer(i64::try_from(query.offset).unwrap_or(i64::MAX)));
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params_from_iter(&values))?;
+            let mut resources = Vec::new();
+            while let Some(row) = rows.next()? {
+                resources.push(read(row, true)?);
+            }
+            for resource in &mut resources {
+                resource.references = references(connection, &resource.id)?;
+            }
+            Ok((resources, total.unsigned_abs()))
+        })
+        .await
     }
 
     async fn statuses(
@@ -168,23 +170,40 @@ impl Store for Sqlite {
 
 // === Reading ===
 
-fn filter(query: &Query) -> (String, Vec<Box<dyn ToSql>>) {
+fn filter(query: &Query) -> Result<(String, Vec<Value>), Rejection> {
     let mut terms = vec!["true".to_owned()];
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut values = Vec::new();
+    let mut term = |sql: &str, new: &[&String]| {
+        let mut sql = sql.to_owned();
+        for value in new {
+            values.push(Value::Text((*value).clone()));
+            sql = sql.replacen('#', &values.len().to_string(), 1);
+        }
+        terms.push(sql);
+    };
     if let Some(kind) = &query.kind {
-        terms.push("kind = ?".to_owned());
-        values.push(Box::new(kind.clone()));
+        term("kind = ?#", &[kind]);
     }
     if let Some(owner) = &query.owner {
-        terms.push("owner_id = ?".to_owned());
-        values.push(Box::new(owner.clone()));
+        term("owner_id = ?#", &[owner]);
     }
     if let Some((ref_type, target)) = &query.linked {
-        terms.push("id in (select source_id from resource_references where ref_type = ? and target_id = ?)".to_owned());
-        values.push(Box::new(ref_type.clone()));
-        values.push(Box::new(target.clone()));
+        term(
+            "id in (select source_id from resource_references where ref_type = ?# and target_id = ?#)",
+            &[ref_type, target],
+        );
     }
-    (terms.join(" and "), values)
+    if let Some(search) = &query.search {
+        let fragment = search::render(search, Dialect::Sqlite, values.len() + 1)?;
+        terms.push(fragment.sql);
+        values.extend(fragment.params.into_iter().map(|param| match param {
+            Param::Text(text) => Value::Text(text),
+            Param::Integer(integer) => Value::Integer(integer),
+            Param::Number(number) => Value::Real(number),
+            Param::Time(time) => Value::Text(sortable(time)),
+        }));
+    }
+    Ok((terms.join(" and "), values))
 }
 
 fn load_family(connection: &Connection, load: &Load) -> Result<Family> {
