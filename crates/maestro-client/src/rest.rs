@@ -124,10 +124,13 @@ impl Rest {
             .request(call.method.clone(), format!("{}{}", self.base, call.path))
             .query(&call.query)
             .timeout(self.config.request_timeout);
-        if self.tls.is_some() || self.config.allow_plaintext_token {
-            if let Some(token) = self.token.current().await.map_err(|error| (error, false))? {
-                request = request.bearer_auth(token);
-            }
+        let token = if self.tls.is_some() || self.config.allow_plaintext_token {
+            self.token.current().await.map_err(|error| (error, false))?
+        } else {
+            None
+        };
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
         }
         if let Some(id) = call.operation_id {
             request = request.header("X-Operation-ID", id);

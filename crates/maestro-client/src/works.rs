@@ -5,6 +5,7 @@ use manifestwork::{ManifestWork, ids};
 
 use crate::{
     Client, Error, LabelSelector, Patch, Watch, WatchOptions,
+    backoff::{self, Backoff},
     bundle::{Bundle, Pages, quotable},
     grpc::Failure,
     patch, plan,
@@ -198,7 +199,7 @@ impl Works {
         } else {
             1
         };
-        retry_on_conflict(tries, async || works.apply_once(work).await).await
+        retry_on_conflict(tries, || works.apply_once(work)).await
     }
 
     async fn apply_once(&self, work: &ManifestWork) -> Result<Applied, Error> {
@@ -235,19 +236,34 @@ impl Works {
     pub async fn edit(
         &self,
         name: &str,
-        mut change: impl FnMut(&mut ManifestWork),
+        mut change: impl FnMut(&mut ManifestWork) + Send,
     ) -> Result<ManifestWork, Error> {
-        retry_on_conflict(CONFLICT_TRIES, async || {
-            let existing = self.get(name).await?;
-            let mut desired = existing.clone();
-            change(&mut desired);
-            desired.metadata.generation = existing.metadata.generation;
-            match plan::step(&existing, &desired)? {
-                plan::Step::Unchanged => Ok(existing),
-                plan::Step::Update(update) => self.update(*update, existing.status).await,
+        let mut backoff = Backoff::default();
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.edit_once(name, &mut change).await {
+                Err(error) if error.is_conflict() && tried < CONFLICT_TRIES => {
+                    tokio::time::sleep(backoff.next(backoff::FIRST)).await;
+                }
+                result => return result,
             }
-        })
-        .await
+        }
+    }
+
+    async fn edit_once(
+        &self,
+        name: &str,
+        change: &mut (impl FnMut(&mut ManifestWork) + Send),
+    ) -> Result<ManifestWork, Error> {
+        let existing = self.get(name).await?;
+        let mut desired = existing.clone();
+        change(&mut desired);
+        desired.metadata.generation = existing.metadata.generation;
+        match plan::step(&existing, &desired)? {
+            plan::Step::Unchanged => Ok(existing),
+            plan::Step::Update(update) => self.update(*update, existing.status).await,
+        }
     }
 
     /// Asks for the deletion of a work. It is gone once its agent has confirmed; a watch tells.
@@ -410,17 +426,18 @@ impl Works {
 ///
 /// # Errors
 /// The last conflict, or any other error.
-pub async fn retry_on_conflict<T>(
-    tries: u32,
-    mut operation: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut backoff = crate::backoff::Backoff::default();
+pub async fn retry_on_conflict<T, F, Fut>(tries: u32, mut operation: F) -> Result<T, Error>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, Error>>,
+{
+    let mut backoff = Backoff::default();
     let mut tried = 0;
     loop {
         tried += 1;
         match operation().await {
             Err(error) if error.is_conflict() && tried < tries => {
-                tokio::time::sleep(backoff.next(crate::backoff::FIRST)).await;
+                tokio::time::sleep(backoff.next(backoff::FIRST)).await;
             }
             result => return result,
         }

@@ -19,6 +19,10 @@ use crate::{
 
 /// What a spec event tells an agent.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives from a decoder to the next match; most are the large one"
+)]
 pub enum SpecMessage {
     /// Bring the cluster to this state.
     Apply(ManifestWork),

@@ -154,6 +154,15 @@ fn kubernetes(text: &str, name: &str) -> Option<Error> {
     })
 }
 
+/// Parts of texts about an event that breaks a rule.
+const REFUSALS: [&str; 5] = [
+    "maestro-8: ",
+    "failed to decode cloudevent: ",
+    "failed to convert to cloudevent: ",
+    "failed to parse cloud event type",
+    "unsupported action ",
+];
+
 /// Texts that both servers send, whatever the code.
 fn by_text(text: &str, name: &str) -> Option<Error> {
     let message = || text.to_owned();
@@ -177,12 +186,7 @@ fn by_text(text: &str, name: &str) -> Option<Error> {
         }
     } else if has("the size of manifests is") {
         Error::TooLarge { message: message() }
-    } else if has("maestro-8: ")
-        || has("failed to decode cloudevent: ")
-        || has("failed to convert to cloudevent: ")
-    {
-        Error::invalid(text)
-    } else if has("failed to parse cloud event type") || has("unsupported action ") {
+    } else if REFUSALS.iter().any(|part| has(part)) {
         Error::invalid(text)
     } else if has("maestro-7: ") {
         not_found(name)

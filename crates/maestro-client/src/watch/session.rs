@@ -222,12 +222,9 @@ impl Early {
     fn keep(&mut self, work: ManifestWork, size: usize) {
         let key = (work.metadata.uid.clone(), work.is_deleted());
         self.size += size;
-        match self.works.insert(key.clone(), (work, size)) {
-            Some((_, before)) => {
-                self.size -= before;
-                self.order.retain(|other| *other != key);
-            }
-            None => {}
+        if let Some((_, before)) = self.works.insert(key.clone(), (work, size)) {
+            self.size -= before;
+            self.order.retain(|other| *other != key);
         }
         self.order.push(key);
     }

@@ -1,0 +1,44 @@
+//! The client against a server in memory.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#[allow(
+    dead_code,
+    reason = "shared with the CLI's tests, which press other buttons"
+)]
+mod fake;
+mod security;
+mod watching;
+mod working;
+
+use std::time::Duration;
+
+use fake::Fake;
+use maestro_client::{Client, Config};
+use manifestwork::{Manifest, ManifestWork};
+use serde_json::json;
+
+/// Long enough for a slow machine; nothing waits for it when all is well.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn config(fake: &Fake) -> Config {
+    Config {
+        rest_url: fake.rest_url(),
+        grpc_address: fake.grpc.to_string(),
+        source_id: "s1".to_owned(),
+        ..Config::default()
+    }
+}
+
+fn client(fake: &Fake) -> Client {
+    Client::new(config(fake)).unwrap()
+}
+
+fn config_map(name: &str, value: &str) -> Manifest {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"key": value}}).into()
+}
+
+fn work(name: &str, value: &str) -> ManifestWork {
+    let mut work = ManifestWork::new("c1", name);
+    work.spec.workload.manifests.push(config_map(name, value));
+    work
+}
