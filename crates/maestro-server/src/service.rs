@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use service_runtime::health::{Gate, Health};
 use service_runtime::metrics::Metrics;
 use service_runtime::{http as http_server, tls};
+use sql_store::postgres::TlsMode;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use crate::grpc::source::SourceService;
 use crate::grpc::{Context, serve};
 use crate::rest::{self, Api};
 use crate::storage::Store;
+use crate::storage::postgres::{OpenError, Postgres};
 use crate::storage::sqlite::Sqlite;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
@@ -208,6 +210,11 @@ impl Service {
             probes.database.clone(),
             stop.clone(),
         ));
+        tasks.spawn(say_alive(
+            Arc::clone(&store),
+            config.instance_heartbeat,
+            stop.clone(),
+        ));
         tasks.spawn(measure(Arc::clone(&hub), telemetry.clone(), stop.clone()));
         for server in [&tls.https, &tls.grpc, &tls.broker].into_iter().flatten() {
             server.spawn_reload(RELOAD_INTERVAL, stop.clone());
@@ -355,9 +362,41 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
             Arc::new(opened.map_err(|error| crate::storage::Error::other(error.to_string()))??)
         }
         Database::SqliteMemory => Arc::new(Sqlite::in_memory()?),
-        Database::Postgres(_) | Database::PostgresParts { .. } => {
-            return Err(crate::storage::Error::other("PostgreSQL is not available yet").into());
+        Database::Postgres(url) => {
+            let settings = sql_store::postgres::Config::from_url(&url.0)?;
+            Arc::new(open_postgres(settings, config).await?)
         }
+        Database::PostgresParts {
+            host,
+            port,
+            user,
+            password,
+            name,
+            sslmode,
+            rootcert,
+        } => {
+            let tls = TlsMode::parse(sslmode, rootcert.clone())?;
+            let settings =
+                sql_store::postgres::Config::new(host, *port, user, &password.0, name, tls);
+            Arc::new(open_postgres(settings, config).await?)
+        }
+    })
+}
+
+async fn open_postgres(
+    settings: sql_store::postgres::Config,
+    config: &Config,
+) -> Result<Postgres, Error> {
+    let settings = settings.application_name("maestro");
+    let opened = Postgres::open(
+        &settings,
+        config.database_connections,
+        &config.instance_id,
+        config.instance_heartbeat,
+    );
+    opened.await.map_err(|error| match error {
+        OpenError::Config(error) => error.into(),
+        OpenError::Database(error) => error.into(),
     })
 }
 
@@ -387,6 +426,19 @@ async fn watch_database(store: Arc<dyn Store>, gate: Gate, stop: CancellationTok
             tracing::info!("The database answers again: ready.");
         }
         was_up = Some(up);
+    }
+}
+
+/// Tells the other servers on the database that this one lives.
+async fn say_alive(store: Arc<dyn Store>, interval: Duration, stop: CancellationToken) {
+    let mut every = tokio::time::interval(interval);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => if let Err(error) = store.heartbeat().await {
+                tracing::warn!(%error, "Can't give a sign of life in the database.");
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod metadata;
 pub mod postgres;
+pub mod search;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -108,9 +109,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a consumer, if it exists. [`Error::ForeignKey`] when it has resources.
     async fn delete_consumer(&self, id: &str) -> Result<(), Error>;
 
-    /// Says that this server is alive, and removes what nobody needs any more: handled events, old final statuses,
-    /// old tombstones.
-    async fn housekeeping(&self) -> Result<(), Error>;
+    /// Says that this server is alive.
+    async fn heartbeat(&self) -> Result<(), Error>;
+
+    /// Removes what nobody needs any more: old events, final statuses and tombstones.
+    async fn purge(&self) -> Result<(), Error>;
 
     /// Says that this server leaves.
     async fn farewell(&self) -> Result<(), Error>;
@@ -191,6 +194,8 @@ pub struct Removal {
 /// A window on a list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
+    /// Which rows, in which order.
+    pub selection: search::Selection,
     /// Rows before the window.
     pub offset: u64,
     /// Rows in the window.
@@ -221,6 +226,14 @@ pub fn reminder_after(attempts: u32, noise: f64) -> Duration {
     const LONGEST: Duration = Duration::from_secs(600);
     let pause = FIRST.saturating_mul(1 << attempts.min(10)).min(LONGEST);
     pause.mul_f64(1.0 - 0.2 * noise.clamp(0.0, 1.0))
+}
+
+/// Numbers in 0..1 that are far apart for neighbours (golden ratio): jitter without randomness.
+fn spread(number: usize) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let product = number as f64 * GOLDEN;
+    product.fract()
 }
 
 /// Now, as exact as both databases store it.

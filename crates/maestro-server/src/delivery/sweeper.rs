@@ -10,8 +10,8 @@ use crate::storage::{Foreign, Store};
 
 /// Reminders per sweep: paces a large backlog.
 const REMINDERS: usize = 2000;
-/// How often old rows are removed, and this server says that it is alive.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How often old rows are removed.
+const PURGE: Duration = Duration::from_secs(60);
 
 /// Runs until `shutdown`: reminds connected agents of what they haven't settled, with growing pauses and for as long as it
 /// takes; passes on what other servers on the same database changed; removes what nobody needs.
@@ -23,14 +23,14 @@ pub async fn sweep(
 ) {
     let mut foreign = store.foreign_changes();
     let mut reminders = tokio::time::interval(limits.sweep_interval);
-    let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let mut purge = tokio::time::interval(PURGE);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = reminders.tick() => remind(&*store, &hub, &limits).await,
-            _ = housekeeping.tick() => {
-                if let Err(error) = store.housekeeping().await {
-                    tracing::warn!(%error, "Housekeeping failed; it is tried again.");
+            _ = purge.tick() => {
+                if let Err(error) = store.purge().await {
+                    tracing::warn!(%error, "Old rows could not be removed; it is tried again.");
                 }
             }
             changes = async {

@@ -16,6 +16,7 @@ use super::list::Parameters;
 use super::response::{Failure, Operation, raw};
 use crate::model::{Delete, Operation as Write, ResourceId};
 use crate::problem::{self, Problem};
+use crate::storage::search::Table;
 use crate::writer::Lane;
 
 /// Rows read at once for a list: at most half a megabyte each with spec and status, so this bounds what a slow reader
@@ -32,8 +33,8 @@ pub(super) async fn list_all(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
-    let parameters =
-        Parameters::parse(&uri, present::KEYS).map_err(|problem| operation.failed(problem))?;
+    let parameters = Parameters::parse(&uri, Table::Resources, present::KEYS)
+        .map_err(|problem| operation.failed(problem))?;
     let mut query = parameters.query();
     let wanted = query.limit;
     if wanted > 0 {

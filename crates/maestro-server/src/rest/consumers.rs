@@ -15,6 +15,7 @@ use super::list::Parameters;
 use super::response::{BASE, Failure, Operation, json};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
+use crate::storage::search::Table;
 use crate::storage::{Error, now};
 
 const KEYS: &[&str] = &[
@@ -33,7 +34,8 @@ pub(super) async fn list_all(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
-    let parameters = Parameters::parse(&uri, KEYS).map_err(|problem| operation.failed(problem))?;
+    let parameters = Parameters::parse(&uri, Table::Consumers, KEYS)
+        .map_err(|problem| operation.failed(problem))?;
     let query = parameters.query();
     let page =
         api.store.list_consumers(&query).await.map_err(|error| {

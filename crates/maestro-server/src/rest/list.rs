@@ -7,6 +7,7 @@ use http::Uri;
 
 use crate::problem::{self, Problem};
 use crate::storage::Query;
+use crate::storage::search::{Selection, Table};
 
 /// Rows on a page unless asked otherwise.
 const DEFAULT_SIZE: i64 = 100;
@@ -27,8 +28,7 @@ pub(super) struct Parameters {
     pub(super) window: Window,
     /// Keys that items shall have; `None` = all.
     pub(super) fields: Option<BTreeSet<String>>,
-    pub(super) search: String,
-    pub(super) order: String,
+    selection: Selection,
     /// Whether items may have more keys than upstream's.
     pub(super) full: bool,
 }
@@ -69,7 +69,7 @@ impl Window {
 
 impl Parameters {
     /// Reads the query; `keys` are those that items can have.
-    pub(super) fn parse(uri: &Uri, keys: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn parse(uri: &Uri, table: Table, keys: &[&str]) -> Result<Self, Problem> {
         let pairs = Pairs::of(uri);
         let fields: BTreeSet<String> = pairs
             .text("fields")
@@ -85,11 +85,12 @@ impl Parameters {
             );
             return Err(Problem::new(problem::VALIDATION, reason));
         }
+        let selection = Selection::parse(table, pairs.text("search"), pairs.text("orderBy"))
+            .map_err(|reason| Problem::new(problem::BAD_REQUEST, reason))?;
         Ok(Self {
             window: Window::of(&pairs),
             fields: (!fields.is_empty()).then_some(fields),
-            search: pairs.text("search").to_owned(),
-            order: pairs.text("orderBy").to_owned(),
+            selection,
             full: pairs.text("view") == "full",
         })
     }
@@ -100,8 +101,7 @@ impl Parameters {
         Self {
             window,
             fields: None,
-            search: String::new(),
-            order: String::new(),
+            selection: Selection::default(),
             full: true,
         }
     }
@@ -109,6 +109,7 @@ impl Parameters {
     /// The same as a question to the storage.
     pub(super) fn query(&self) -> Query {
         Query {
+            selection: self.selection.clone(),
             offset: self.window.offset(),
             limit: self.window.limit(),
         }
@@ -163,11 +164,14 @@ mod tests {
     #[test]
     fn unknown_fields_are_refused_and_id_is_always_there() {
         let parse = |query: &str| {
-            Parameters::parse(&format!("/x?{query}").parse().unwrap(), &["id", "name"])
+            Parameters::parse(
+                &format!("/x?{query}").parse().unwrap(),
+                Table::Consumers,
+                &["id", "name"],
+            )
         };
-        let parameters = parse("fields=name&search=a%3D%27b+c%27").unwrap();
+        let parameters = parse("fields=name&search=name%3D%27b+c%27").unwrap();
         assert!(parameters.wants("id") && parameters.wants("name") && !parameters.wants("x"));
-        assert_eq!(parameters.search, "a='b c'");
         assert_eq!(
             parse("fields=name,oops").unwrap_err().code,
             problem::VALIDATION

@@ -1,1 +1,294 @@
-//! PostgreSQL.
+//! PostgreSQL with upstream's schema, migration ids, notification channels and advisory locks, so that a Go server can
+//! share the database or take it over (`docs/protocol/maestro-storage.md`).
+
+mod apply;
+mod changes;
+mod consumers;
+mod keep;
+mod lists;
+mod locks;
+mod queries;
+mod schema;
+mod values;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sql_store::postgres::{Client, Config, ConfigError, Pool, migrate};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Batch, Error, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash, Store, Version,
+};
+use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
+
+/// Connections for transactions; the writer has two on their way, the rest is for consumers and upkeep.
+const WRITE_CONNECTIONS: usize = 6;
+/// Connections for reads, at most; reads never wait for writes.
+const READ_CONNECTIONS: usize = 16;
+
+/// Consumers and resources in PostgreSQL.
+pub struct Postgres {
+    writes: Pool,
+    reads: Pool,
+    instance: Instance,
+    foreign: Mutex<Option<mpsc::Receiver<Foreign>>>,
+    stop: CancellationToken,
+}
+
+/// This server among those on one database.
+#[derive(Clone, Debug)]
+struct Instance {
+    name: String,
+    /// A server that wasn't heard of for three of these is not ready.
+    heartbeat: Duration,
+    /// Starts the ids of events that this process wrote, to tell them from those of others.
+    tag: [u8; 4],
+}
+
+impl Instance {
+    /// A random event id that starts with the tag.
+    fn event_id(&self) -> String {
+        let mut bytes = Uuid::new_v4().into_bytes();
+        for (byte, tag) in bytes.iter_mut().zip(self.tag) {
+            *byte = tag;
+        }
+        Uuid::from_bytes(bytes).to_string()
+    }
+
+    fn wrote(&self, event: &str) -> bool {
+        let tag = u32::from_be_bytes(self.tag);
+        event.starts_with(&format!("{tag:08x}"))
+    }
+}
+
+impl Postgres {
+    /// Opens the database and brings its schema up to date; waits as long as the database doesn't answer.
+    ///
+    /// # Errors
+    /// When it refuses us, or the schema can't be brought up to date.
+    pub async fn open(
+        config: &Config,
+        connections: usize,
+        name: &str,
+        heartbeat: Duration,
+    ) -> Result<Self, OpenError> {
+        let writes = connections.clamp(1, WRITE_CONNECTIONS);
+        let reads = connections
+            .saturating_sub(writes)
+            .clamp(1, READ_CONNECTIONS);
+        let writes = Pool::connect(&config.clone().pool_size(writes))?;
+        let reads = Pool::connect(&config.clone().pool_size(reads))?;
+        loop {
+            writes
+                .wait_until_available(&CancellationToken::new())
+                .await?;
+            match migrate(&writes, "migrations", schema::LOCK_KEY, schema::STEPS).await {
+                Ok(applied) => {
+                    if !applied.is_empty() {
+                        tracing::info!(
+                            steps = applied.len(),
+                            "Brought the database schema up to date."
+                        );
+                    }
+                    break;
+                }
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "The schema could not be brought up to date; trying again.");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
+        let instance = Instance {
+            name: name.to_owned(),
+            heartbeat,
+            tag: [a, b, c, d],
+        };
+        let stop = CancellationToken::new();
+        let foreign = changes::watch(config, &reads, &instance, stop.clone())?;
+        Ok(Self {
+            writes,
+            reads,
+            instance,
+            foreign: Mutex::new(Some(foreign)),
+            stop,
+        })
+    }
+
+    /// Runs reads on a connection of their pool.
+    async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let client = self.reads.get().await?;
+        self.reads.bounded(work(&client)).await
+    }
+
+    /// Runs writes on a connection of their pool.
+    async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut client = self.writes.get().await?;
+        self.writes.bounded(work(&mut client)).await
+    }
+}
+
+/// Why the database can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database refuses.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.writes.close();
+        self.reads.close();
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn ping(&self) -> Result<(), Error> {
+        self.reads.ping().await
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Vec<Slot>, Error> {
+        let mut client = self.writes.get().await?;
+        self.writes
+            .bounded(apply::run(&mut client, &batch, &self.instance))
+            .await
+    }
+
+    async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
+        self.read(async |client| queries::resources(client, ids).await)
+            .await
+    }
+
+    async fn versions(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Version>, Error> {
+        self.read(async |client| queries::versions(client, cluster, after, limit).await)
+            .await
+    }
+
+    async fn status_hashes(
+        &self,
+        source: &SourceId,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<StatusHash>, Error> {
+        self.read(async |client| queries::status_hashes(client, source, after, limit).await)
+            .await
+    }
+
+    async fn overdue(
+        &self,
+        clusters: &[ClusterName],
+        grace: Duration,
+        limit: usize,
+    ) -> Result<Vec<Overdue>, Error> {
+        self.write(async |client| queries::overdue(client, clusters, grace, limit).await)
+            .await
+    }
+
+    async fn unsettled(
+        &self,
+        cluster: &ClusterName,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, Error> {
+        self.read(async |client| queries::unsettled(client, cluster, after, limit).await)
+            .await
+    }
+
+    async fn tombstones(
+        &self,
+        cluster: &ClusterName,
+        ids: &[ResourceId],
+    ) -> Result<Vec<ResourceId>, Error> {
+        self.read(async |client| queries::tombstones(client, cluster, ids).await)
+            .await
+    }
+
+    async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error> {
+        self.read(async |client| queries::removals(client, events).await)
+            .await
+    }
+
+    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
+        self.read(async |client| lists::resources(client, query).await)
+            .await
+    }
+
+    async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error> {
+        self.read(async |client| lists::consumers(client, query).await)
+            .await
+    }
+
+    async fn consumer(&self, id: &str) -> Result<Option<Consumer>, Error> {
+        self.read(async |client| consumers::get(client, id).await)
+            .await
+    }
+
+    async fn is_registered(&self, cluster: &ClusterName) -> Result<bool, Error> {
+        self.read(async |client| consumers::is_registered(client, cluster).await)
+            .await
+    }
+
+    async fn create_consumer(&self, consumer: &Consumer) -> Result<(), Error> {
+        self.write(async |client| consumers::create(client, consumer).await)
+            .await
+    }
+
+    async fn update_consumer(
+        &self,
+        id: &str,
+        labels: Option<BTreeMap<String, String>>,
+    ) -> Result<Option<Consumer>, Error> {
+        self.write(async |client| consumers::update(client, id, labels.as_ref()).await)
+            .await
+    }
+
+    async fn delete_consumer(&self, id: &str) -> Result<(), Error> {
+        self.write(async |client| consumers::delete(client, id).await)
+            .await
+    }
+
+    async fn heartbeat(&self) -> Result<(), Error> {
+        self.write(async |client| keep::heartbeat(client, &self.instance, true).await)
+            .await
+    }
+
+    async fn purge(&self) -> Result<(), Error> {
+        self.write(async |client| keep::purge(client).await).await
+    }
+
+    async fn farewell(&self) -> Result<(), Error> {
+        self.write(async |client| keep::heartbeat(client, &self.instance, false).await)
+            .await
+    }
+
+    fn foreign_changes(&self) -> Option<mpsc::Receiver<Foreign>> {
+        self.foreign
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}

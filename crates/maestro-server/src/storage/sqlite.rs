@@ -2,6 +2,7 @@
 
 mod apply;
 mod consumers;
+mod lists;
 mod queries;
 mod schema;
 
@@ -143,13 +144,12 @@ impl Store for Sqlite {
 
     async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
         let query = query.clone();
-        self.read(move |db| queries::list_resources(db, &query))
-            .await
+        self.read(move |db| lists::resources(db, &query)).await
     }
 
     async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error> {
         let query = query.clone();
-        self.read(move |db| consumers::list(db, &query)).await
+        self.read(move |db| lists::consumers(db, &query)).await
     }
 
     async fn consumer(&self, id: &str) -> Result<Option<Consumer>, Error> {
@@ -188,7 +188,11 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn housekeeping(&self) -> Result<(), Error> {
+    async fn heartbeat(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn purge(&self) -> Result<(), Error> {
         self.database.write(queries::purge).await
     }
 

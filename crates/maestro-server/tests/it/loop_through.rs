@@ -1,10 +1,13 @@
 //! The whole way: create, status, update, deletion.
 
+use maestro_server::Config;
+
 use crate::harness::{Server, bundle, config_map};
 
-#[tokio::test]
-async fn a_resource_lives_and_dies() {
-    let server = Server::memory().await;
+on_both!(a_resource_lives_and_dies);
+
+async fn a_resource_lives_and_dies(config: Config) {
+    let server = Server::start(config).await;
     server.cluster("c1").await;
     let source = server.source("s1").await;
     let agent = server.agent("c1").await;

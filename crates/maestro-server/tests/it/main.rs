@@ -6,5 +6,22 @@
     reason = "tests say what they expect"
 )]
 
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(crate::harness::sqlite_file()).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(crate::harness::postgres().await).await;
+            }
+        }
+    )*};
+}
+
 mod harness;
 mod loop_through;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use sql_store::sqlite::rusqlite::{self, Connection, OptionalExtension as _, Row, params};
 
-use super::super::{Error, Page, Query, now};
+use super::super::{Error, now};
 use super::{time_of, time_text};
 use crate::model::{ClusterName, Consumer};
 
-const COLUMNS: &str = "id, name, labels, created_at, updated_at";
+pub(super) const COLUMNS: &str = "id, name, labels, created_at, updated_at";
 
-fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
+pub(super) fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
     let labels: Option<String> = row.get(2)?;
     Ok(Consumer {
         id: row.get(0)?,
@@ -20,20 +20,6 @@ fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
             .unwrap_or_default(),
         created_at: time_of(row, 3)?,
         updated_at: time_of(row, 4)?,
-    })
-}
-
-pub(super) fn list(db: &Connection, query: &Query) -> Result<Page<Consumer>, Error> {
-    let total: i64 = db.query_row("select count(*) from consumers", [], |row| row.get(0))?;
-    let mut statement = db.prepare_cached(&format!(
-        "select {COLUMNS} from consumers order by created_at, id limit ?1 offset ?2"
-    ))?;
-    let [limit, offset] =
-        [query.limit, query.offset].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
-    let rows = statement.query_map(params![limit, offset], consumer)?;
-    Ok(Page {
-        total: total.unsigned_abs(),
-        items: rows.collect::<Result<_, _>>()?,
     })
 }
 

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sql_store::sqlite::rusqlite::{self, Connection, Row, params, params_from_iter};
+use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
-use super::super::{
-    Error, Overdue, Page, Query, Removal, StatusHash, Version, now, reminder_after,
-};
+use super::super::{Error, Overdue, Removal, StatusHash, Version, now, reminder_after, spread};
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
@@ -150,14 +148,6 @@ pub(super) fn note_reminders(db: &Connection, reminded: &[Overdue]) -> Result<()
     Ok(())
 }
 
-/// Numbers in 0..1 that are far apart for neighbours (golden ratio): jitter without randomness.
-pub(crate) fn spread(number: usize) -> f64 {
-    const GOLDEN: f64 = 0.618_033_988_749_895;
-    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-    let product = number as f64 * GOLDEN;
-    product.fract()
-}
-
 pub(super) fn unsettled(
     db: &Connection,
     cluster: &ClusterName,
@@ -210,21 +200,6 @@ pub(super) fn removals(db: &Connection, events: &[String]) -> Result<Vec<Removal
         }
     }
     Ok(found)
-}
-
-pub(super) fn list_resources(db: &Connection, query: &Query) -> Result<Page<ResourceId>, Error> {
-    let total: i64 = db.query_row("select count(*) from resources", [], |row| row.get(0))?;
-    let mut statement =
-        db.prepare_cached("select id from resources order by created_at, id limit ?1 offset ?2")?;
-    let bounds =
-        [query.limit, query.offset].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
-    let rows = statement.query_map(params_from_iter(bounds), |row| {
-        Ok(row.get::<_, String>(0)?.into())
-    })?;
-    Ok(Page {
-        total: total.unsigned_abs(),
-        items: rows.collect::<Result<_, _>>()?,
-    })
 }
 
 pub(super) fn purge(db: &Connection) -> Result<(), Error> {
