@@ -4,12 +4,10 @@ use std::collections::HashSet;
 
 use hyperfleet_types::{List, NewResource, Resource, ResourcePatch};
 use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{
-    error::Error,
-    transport::{Client, Request},
-};
+use crate::{error::Error, transport::Client};
 
 /// Largest page the API gives.
 pub const MAX_PAGE_SIZE: u32 = 100;
@@ -107,27 +105,17 @@ impl<'c> Resources<'c> {
     /// # Errors
     /// Any [`Error`].
     pub async fn list(&self, options: &ListOptions) -> Result<List<Resource>, Error> {
-        self.page(options, None).await
+        self.page(options).await
     }
 
-    async fn page(
-        &self,
-        options: &ListOptions,
-        attempts: Option<u32>,
-    ) -> Result<List<Resource>, Error> {
+    async fn page<T: DeserializeOwned>(&self, options: &ListOptions) -> Result<List<T>, Error> {
         let query = options.query();
         let path = if query.is_empty() {
             self.base.clone()
         } else {
             format!("{}?{query}", self.base)
         };
-        self.client
-            .send(Request {
-                attempts,
-                ..Request::new(Method::GET, path)
-            })
-            .await?
-            .json()
+        self.client.request(Method::GET, &path, None).await?.json()
     }
 
     /// Gets all pages, oldest first so that what is created meanwhile comes at the end and shifts nothing. A resource that
@@ -136,22 +124,45 @@ impl<'c> Resources<'c> {
     /// # Errors
     /// The first [`Error`] of any page; nothing is returned then.
     pub async fn list_all(&self, options: &ListOptions) -> Result<Vec<Resource>, Error> {
+        self.pages(options, |resource: &Resource| Some(resource.id.clone()))
+            .await
+    }
+
+    /// As [`Resources::list_all`], as JSON: one resource that this client does not understand does not hide the others.
+    ///
+    /// # Errors
+    /// As [`Resources::list_all`].
+    pub async fn list_all_json(&self, options: &ListOptions) -> Result<Vec<Value>, Error> {
+        self.pages(options, |resource: &Value| {
+            resource
+                .get("id")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })
+        .await
+    }
+
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        options: &ListOptions,
+        id: impl Fn(&T) -> Option<String>,
+    ) -> Result<Vec<T>, Error> {
         let mut page = ListOptions {
             page: Some(1),
             order: Some("created_time asc".to_owned()),
             ..options.clone()
         };
-        let mut all: Vec<Resource> = Vec::new();
+        let mut all: Vec<T> = Vec::new();
         let mut seen = HashSet::new();
         let mut collected = 0_u64;
         loop {
-            let list = self.page(&page, None).await?;
+            let list: List<T> = self.page(&page).await?;
             let empty = list.items.is_empty();
             collected += list.items.len() as u64;
             all.extend(
                 list.items
                     .into_iter()
-                    .filter(|resource| seen.insert(resource.id.clone())),
+                    .filter(|resource| id(resource).is_none_or(|id| seen.insert(id))),
             );
             if empty || collected >= list.total {
                 return Ok(all);
