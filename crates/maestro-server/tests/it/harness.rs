@@ -122,9 +122,17 @@ pub fn http_client() -> reqwest::Client {
 
 /// A connection of its own.
 pub async fn connect(address: String) -> CloudEventServiceClient<Channel> {
+    try_connect(address).await.unwrap()
+}
+
+pub async fn try_connect(
+    address: String,
+) -> Result<CloudEventServiceClient<Channel>, tonic::transport::Error> {
     let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-    let channel = endpoint.connect().await.unwrap();
-    CloudEventServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024)
+    let channel = endpoint.connect().await?;
+    Ok(CloudEventServiceClient::new(channel)
+        .max_decoding_message_size(64 * 1024 * 1024)
+        .max_encoding_message_size(64 * 1024 * 1024))
 }
 
 /// An address of a database on disk that nobody uses.
@@ -146,6 +154,14 @@ pub async fn postgres() -> Config {
     }
 }
 
+/// The same server with little patience: reminders and resyncs come after fractions of a second.
+pub fn impatient(mut config: Config) -> Config {
+    config.limits.sweep_interval = Duration::from_millis(50);
+    config.limits.grace = Duration::from_millis(100);
+    config.limits.resync_wait = Duration::from_millis(200);
+    config
+}
+
 /// One manifest.
 pub fn config_map(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}})
@@ -154,6 +170,13 @@ pub fn config_map(name: &str) -> Value {
 /// The data of a spec event.
 pub fn bundle(manifests: &[Value]) -> Value {
     json!({"manifests": manifests})
+}
+
+/// A bundle whose manifest is so large.
+pub fn large_bundle(bytes: usize) -> Value {
+    let mut manifest = config_map("large");
+    manifest["data"] = json!({"k": "x".repeat(bytes)});
+    bundle(&[manifest])
 }
 
 /// Plays a source.
@@ -238,12 +261,16 @@ pub struct Agent {
 
 impl Agent {
     pub async fn subscribe(&self) -> Events {
+        self.try_subscribe().await.unwrap()
+    }
+
+    pub async fn try_subscribe(&self) -> Result<Events, Status> {
         let request = SubscriptionRequest {
             cluster_name: self.cluster.clone(),
             data_type: MANIFEST_BUNDLES.to_owned(),
             ..Default::default()
         };
-        Events::new(self.client.clone().subscribe(request).await.unwrap())
+        Ok(Events::new(self.client.clone().subscribe(request).await?))
     }
 
     /// Subscribes and says what it has.
@@ -376,12 +403,17 @@ impl Events {
 
     /// The next event; heartbeats are passed over.
     pub async fn next(&mut self) -> Received {
-        loop {
-            let message = self.raw().await.unwrap().expect("the stream goes on");
+        self.try_next().await.unwrap().expect("the stream goes on")
+    }
+
+    /// The next event, or how the stream ended.
+    pub async fn try_next(&mut self) -> Result<Option<Received>, Status> {
+        while let Some(message) = self.raw().await? {
             if let Incoming::Event(event) = Incoming::from_proto(message).unwrap() {
-                return received(*event);
+                return Ok(Some(received(*event)));
             }
         }
+        Ok(None)
     }
 
     /// Waits until one of the events is the one looked for, and returns it.

@@ -23,5 +23,7 @@ macro_rules! on_both {
     )*};
 }
 
+mod deletes;
+mod delivery;
 mod harness;
 mod loop_through;
