@@ -305,6 +305,7 @@ impl Args {
             health_listen: address(listen.health_check_server_bindport),
             metrics_listen: address(listen.metrics_server_bindport),
             database_connections: database.db_max_open_connections,
+            database_timeout: Config::default().database_timeout,
             database: database.resolve()?,
             instance_id: rules.client_id,
             instance_heartbeat: Duration::from_secs(rules.heartbeat_interval.max(1)),

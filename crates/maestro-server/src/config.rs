@@ -25,6 +25,8 @@ pub struct Config {
     pub database: Database,
     /// Connections to PostgreSQL, at most; default 50.
     pub database_connections: usize,
+    /// How long PostgreSQL may take for an answer before callers get an error; default 10 s.
+    pub database_timeout: Duration,
     /// Name of this server among those on the same database.
     pub instance_id: String,
     /// How often this server says in the database that it is alive; default 15 s.
@@ -119,6 +121,7 @@ impl Default for Config {
             metrics_listen: any(),
             database: Database::SqliteMemory,
             database_connections: 50,
+            database_timeout: Duration::from_secs(10),
             instance_id: "maestro".to_owned(),
             instance_heartbeat: Duration::from_secs(15),
             heartbeat_interval: Some(Duration::from_secs(10)),

@@ -387,7 +387,9 @@ async fn open_postgres(
     settings: sql_store::postgres::Config,
     config: &Config,
 ) -> Result<Postgres, Error> {
-    let settings = settings.application_name("maestro");
+    let mut settings = settings.application_name("maestro");
+    settings.answer_timeout = config.database_timeout;
+    settings.acquire_timeout = settings.acquire_timeout.min(config.database_timeout);
     let opened = Postgres::open(
         &settings,
         config.database_connections,

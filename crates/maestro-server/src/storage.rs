@@ -57,7 +57,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<StatusHash>, Error>;
 
     /// Rows of these clusters that an agent hasn't settled although it had `grace` to do so, or whose next reminder is
-    /// due; at most `limit`. Each is noted as reminded of now.
+    /// due; at most `limit`. Each is noted as reminded of now, the next reminder comes after [`reminder_after`].
     async fn overdue(
         &self,
         clusters: &[ClusterName],
@@ -218,13 +218,12 @@ pub enum Foreign {
     Changes(Vec<Change>),
 }
 
-/// Reminders of an unsettled row: after 20 s, then twice as long each time, but never rarer than every 10 minutes, for
+/// Reminders of an unsettled row: after `first`, then twice as long each time, but never rarer than every 10 minutes, for
 /// as long as it takes. `noise` in 0..1 spreads them by up to a fifth.
 #[must_use]
-pub fn reminder_after(attempts: u32, noise: f64) -> Duration {
-    const FIRST: Duration = Duration::from_secs(20);
+pub fn reminder_after(first: Duration, attempts: u32, noise: f64) -> Duration {
     const LONGEST: Duration = Duration::from_secs(600);
-    let pause = FIRST.saturating_mul(1 << attempts.min(10)).min(LONGEST);
+    let pause = first.saturating_mul(1 << attempts.min(10)).min(LONGEST);
     pause.mul_f64(1.0 - 0.2 * noise.clamp(0.0, 1.0))
 }
 
@@ -249,11 +248,12 @@ mod tests {
 
     #[test]
     fn reminders_start_early_and_never_stop() {
-        let seconds = |attempts| reminder_after(attempts, 0.0).as_secs();
+        let first = Duration::from_secs(20);
+        let seconds = |attempts| reminder_after(first, attempts, 0.0).as_secs();
         assert_eq!(
             [0, 1, 2, 5, 6, 4_000_000].map(seconds),
             [20, 40, 80, 600, 600, 600]
         );
-        assert_eq!(reminder_after(0, 1.0), Duration::from_secs(16));
+        assert_eq!(reminder_after(first, 0, 1.0), Duration::from_secs(16));
     }
 }

@@ -110,7 +110,7 @@ impl Store for Sqlite {
         if !found.is_empty() {
             let noted = found.clone();
             self.database
-                .write(move |db| queries::note_reminders(db, &noted))
+                .write(move |db| queries::note_reminders(db, &noted, grace))
                 .await?;
         }
         Ok(found)

@@ -27,3 +27,4 @@ mod deletes;
 mod delivery;
 mod harness;
 mod loop_through;
+mod rest;

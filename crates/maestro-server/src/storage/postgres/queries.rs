@@ -154,16 +154,20 @@ pub(super) async fn overdue(
         })
         .collect::<Result<Vec<Overdue>, Error>>()?;
     if !found.is_empty() {
-        note_reminders(client, &found).await?;
+        note_reminders(client, &found, grace).await?;
     }
     Ok(found)
 }
 
-async fn note_reminders(client: &Client, reminded: &[Overdue]) -> Result<(), Error> {
+async fn note_reminders(
+    client: &Client,
+    reminded: &[Overdue],
+    grace: Duration,
+) -> Result<(), Error> {
     let now = now();
     let (mut ids, mut attempts, mut dues) = (Vec::new(), Vec::new(), Vec::new());
     for (number, row) in reminded.iter().enumerate() {
-        let pause = reminder_after(row.attempts + 1, spread(number));
+        let pause = reminder_after(grace, row.attempts + 1, spread(number));
         ids.push(row.id.as_str());
         attempts.push(i32::try_from(row.attempts + 1).unwrap_or(i32::MAX));
         dues.push(now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO));

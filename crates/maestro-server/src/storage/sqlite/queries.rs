@@ -134,14 +134,18 @@ pub(super) fn overdue(
     Ok(found)
 }
 
-pub(super) fn note_reminders(db: &Connection, reminded: &[Overdue]) -> Result<(), Error> {
+pub(super) fn note_reminders(
+    db: &Connection,
+    reminded: &[Overdue],
+    grace: Duration,
+) -> Result<(), Error> {
     let now = now();
     let mut statement = db.prepare_cached(
         "insert or replace into delivery (resource_id, attempts, due) \
          select id, ?2, ?3 from resources where id = ?1",
     )?;
     for (number, row) in reminded.iter().enumerate() {
-        let pause = reminder_after(row.attempts + 1, spread(number));
+        let pause = reminder_after(grace, row.attempts + 1, spread(number));
         let due = now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO);
         statement.execute(params![row.id.as_str(), row.attempts + 1, time_text(due)])?;
     }
