@@ -11,3 +11,4 @@
 //! In reading order: [`cel`], [`template`].
 
 pub mod cel;
+pub mod template;

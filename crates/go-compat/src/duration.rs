@@ -3,6 +3,7 @@
 //! A Go duration is a signed 64-bit count of nanoseconds (about ±292 years). Most settings can't be negative, so
 //! [`parse`] gives a [`std::time::Duration`] and refuses a minus sign; [`parse_signed`] is the whole of Go's function.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,13 +12,13 @@ use jiff::SignedDuration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No number, stray characters, or a value outside of the range.
-    #[error("time: invalid duration {0:?}")]
+    #[error("time: invalid duration {}", quoted(.0))]
     Invalid(String),
     /// A number without a unit: `10`.
-    #[error("time: missing unit in duration {0:?}")]
+    #[error("time: missing unit in duration {}", quoted(.0))]
     MissingUnit(String),
     /// A unit that Go doesn't know: `1d`.
-    #[error("time: unknown unit {unit:?} in duration {text:?}")]
+    #[error("time: unknown unit {} in duration {}", quoted(.unit), quoted(.text))]
     UnknownUnit {
         /// The unit as written.
         unit: String,
@@ -25,7 +26,7 @@ pub enum Error {
         text: String,
     },
     /// A negative duration where only a span of time makes sense.
-    #[error("duration {0:?} must not be negative")]
+    #[error("duration {} must not be negative", quoted(.0))]
     Negative(String),
 }
 
@@ -66,12 +67,15 @@ pub fn parse_signed(text: &str) -> Result<SignedDuration, Error> {
     let limit = 1_u64 << 63;
     let mut total = 0_u64;
     while !rest.is_empty() {
-        let (number, after) = split_while(rest, |c| c.is_ascii_digit() || c == '.');
-        let (unit_text, after_unit) = split_while(after, |c| c != '.' && !c.is_ascii_digit());
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        let (whole, after) = split_while(rest, |c| c.is_ascii_digit());
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => split_while(after, |c| c.is_ascii_digit()),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
             return Err(invalid());
         }
+        let (unit_text, after_unit) = split_while(after, |c| c != '.' && !c.is_ascii_digit());
         if unit_text.is_empty() {
             return Err(Error::MissingUnit(text.to_owned()));
         }
@@ -121,16 +125,48 @@ fn unit_nanos(unit: &str) -> Option<u64> {
     })
 }
 
-/// `0.fraction` of a unit in whole nanoseconds, cut (not rounded) as Go does.
+/// `0.fraction` of a unit in whole nanoseconds, with the rounding of Go's floating point.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 fn fraction_nanos(fraction: &str, unit: u64) -> u64 {
-    let mut value = 0_u128;
-    let mut scale = 1_u128;
-    // 18 digits are below a nanosecond of an hour (3.6e12 ns); more can't change the result.
-    for digit in fraction.bytes().take(18) {
-        value = value * 10 + u128::from(digit.saturating_sub(b'0'));
-        scale *= 10;
+    const LARGEST: u64 = (1 << 63) - 1;
+    let mut value = 0_u64;
+    let mut scale = 1.0_f64;
+    for digit in fraction.bytes() {
+        // Digits beyond the range of 63 bits are dropped.
+        if value > LARGEST / 10 {
+            break;
+        }
+        let next = value * 10 + u64::from(digit.saturating_sub(b'0'));
+        if next > LARGEST {
+            break;
+        }
+        value = next;
+        scale *= 10.0;
     }
-    u64::try_from(value * u128::from(unit) / scale).unwrap_or(u64::MAX)
+    (value as f64 * (unit as f64 / scale)) as u64
+}
+
+/// Text in quotes as Go's time package writes it: bytes outside of printable ASCII as `\xhh`.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => {
+                out.push('\\');
+                out.push(char::from(byte));
+            }
+            b' '..=b'~' | 0x7f => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A span of time that has a count of nanoseconds: both duration types.
@@ -323,7 +359,11 @@ mod tests {
             ("1 h", "time: unknown unit \" h\" in duration \"1 h\""),
             ("s", "time: invalid duration \"s\""),
             (".s", "time: invalid duration \".s\""),
-            ("1..5s", "time: invalid duration \"1..5s\""),
+            ("1..5s", "time: missing unit in duration \"1..5s\""),
+            (
+                "1é",
+                "time: unknown unit \"\\xc3\\xa9\" in duration \"1\\xc3\\xa9\"",
+            ),
             (
                 "9223372036854775808ns",
                 "time: invalid duration \"9223372036854775808ns\"",

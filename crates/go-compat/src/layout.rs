@@ -324,14 +324,7 @@ fn write_zone_name(out: &mut String, time: &Zoned) -> std::fmt::Result {
     if name.chars().all(|c| c.is_ascii_alphabetic()) {
         out.write_str(name)
     } else {
-        write_offset(
-            out,
-            time.offset().seconds(),
-            false,
-            false,
-            time.offset().seconds() % 3600 != 0,
-            false,
-        )
+        write_offset(out, time.offset().seconds(), false, false, true, false)
     }
 }
 

@@ -34,8 +34,33 @@ impl Decimal {
         }
     }
 
+    /// The fewest digits that read back to the value. Where two texts of that length do, Go takes the one that rounding to
+    /// even gives, Rust the larger.
     fn shortest(value: f64) -> Self {
-        Self::from_scientific(&format!("{value:e}"))
+        let shortest = Self::from_scientific(&format!("{value:e}"));
+        if shortest.digits.len() < 15 {
+            return shortest;
+        }
+        let rounded = format!("{value:.*e}", shortest.digits.len() - 1);
+        if rounded.parse() == Ok(value) {
+            Self::from_scientific(&rounded)
+        } else {
+            shortest
+        }
+    }
+
+    /// As [`Decimal::shortest`].
+    fn shortest_f32(value: f32) -> Self {
+        let shortest = Self::from_scientific(&format!("{value:e}"));
+        if shortest.digits.len() < 6 {
+            return shortest;
+        }
+        let rounded = format!("{value:.*e}", shortest.digits.len() - 1);
+        if rounded.parse() == Ok(value) {
+            Self::from_scientific(&rounded)
+        } else {
+            shortest
+        }
     }
 
     fn digit(&self, index: i32) -> char {
@@ -133,12 +158,13 @@ pub fn format_value(value: f64) -> String {
     }
 }
 
-/// The integer that a float stands for, if it is whole and exactly representable (magnitude below 2^53).
+/// The integer that a float stands for, if it is whole and exactly representable (magnitude below 2^53, not -0).
 #[must_use]
 #[allow(clippy::cast_possible_truncation)]
 pub fn exact_integer(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_007_199_254_740_992.0;
-    (value.fract() == 0.0 && value.abs() < LIMIT).then_some(value as i64)
+    let negative_zero = value == 0.0 && value.is_sign_negative();
+    (value.fract() == 0.0 && value.abs() < LIMIT && !negative_zero).then_some(value as i64)
 }
 
 /// `%.{precision}g`: significant digits, trailing zeros removed.
@@ -187,7 +213,7 @@ pub fn format_json(value: f64) -> Option<String> {
 #[must_use]
 pub fn format_json_f32(value: f32) -> Option<String> {
     value.is_finite().then(|| {
-        let decimal = Decimal::from_scientific(&format!("{value:e}"));
+        let decimal = Decimal::shortest_f32(value);
         json_form(
             decimal,
             f64::from(value.abs()),
@@ -257,11 +283,20 @@ mod tests {
             (1.25e-10, "1.25e-10"),
             (-0.0, "-0"),
             (0.1, "0.1"),
+            // Exactly between …2 and …3: even wins.
+            (
+                -f64::from_bits(4_832_363_650_378_643_193),
+                "-1126212459367870.2",
+            ),
         ] {
             assert_eq!(format_json(value).as_deref(), Some(text));
         }
         assert_eq!(format_json(f64::NAN), None);
         assert_eq!(format_json_f32(0.1).as_deref(), Some("0.1"));
+        assert_eq!(
+            format_json_f32(51_738.0 + 0.312_5).as_deref(),
+            Some("51738.312")
+        );
         assert_eq!(format_json_f32(1e-6).as_deref(), Some("0.000001"));
     }
 

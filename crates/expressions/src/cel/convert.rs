@@ -116,13 +116,14 @@ pub(super) fn to_json(value: &dyn Val) -> Result<Value, String> {
         return Ok(Value::Null);
     }
     if let Some(value) = value.downcast_ref::<CelDouble>() {
-        let number = Number::from_f64(*value.inner());
-        return number.map(Value::Number).ok_or_else(|| {
-            format!(
-                "{} has no JSON form",
-                go_compat::number::format_g(*value.inner())
-            )
-        });
+        let value = *value.inner();
+        // Go writes 3.0 as 3, and so do all readers after us.
+        if let Some(integer) = go_compat::number::exact_integer(value) {
+            return Ok(Value::from(integer));
+        }
+        return Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| format!("{} has no JSON form", go_compat::number::format_g(value)));
     }
     if let Some(value) = value.downcast_ref::<CelUInt>() {
         return Ok(Value::from(*value.inner()));
