@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Database},
     http::identity,
     registry::{self, Entity},
+    schema,
 };
 
 /// Where the settings are looked for, unless `--config` says so.
@@ -31,6 +32,9 @@ pub struct Args {
     /// Port to serve the API on, 0 for a free one [default: 8000]
     #[arg(long, value_name = "PORT")]
     pub server_port: Option<u16>,
+    /// OpenAPI document with the schemas of specs (components.schemas.ClusterSpec, ...), or builtin:gcp [default: any object]
+    #[arg(long, value_name = "FILE")]
+    pub server_openapi_schema_path: Option<String>,
     /// Verify JWTs; only `false` is supported: let a gateway verify them and set the identity header
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub server_jwt_enabled: Option<bool>,
@@ -247,6 +251,11 @@ impl Args {
                 "server.jwt.enabled",
                 self.server_jwt_enabled.map(Value::from),
             )
+            .flag(
+                "--server-openapi-schema-path",
+                "server.openapi_schema_path",
+                text(self.server_openapi_schema_path),
+            )
             .flag("--db-file", "database.file", text(self.db_file))
             .flag("--db-host", "database.host", text(self.db_host))
             .flag("--db-port", "database.port", port(self.db_port))
@@ -295,9 +304,11 @@ impl File {
                 key: tls.key_file.clone(),
                 client_ca: None,
             }),
-            spec_schemas: Some(self.server.openapi_schema_path)
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from),
+            spec_schemas: match self.server.openapi_schema_path.as_str() {
+                "" => schema::Source::None,
+                "builtin:gcp" => schema::Source::Gcp,
+                path => schema::Source::File(path.into()),
+            },
             stuck_after: self.metrics.reconciliation_stuck_threshold,
             ..Config::default()
         })

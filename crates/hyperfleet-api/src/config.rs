@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{http::identity, registry};
+use crate::{http::identity, registry, schema};
 
 /// How an API runs. Plain data: the front door reads files, environment and flags.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub struct Config {
     pub identity: identity::Options,
     /// Certificate and key of the API port. Default: plain HTTP.
     pub tls: Option<service_runtime::tls::Files>,
-    /// OpenAPI document with the schemas of specs. Default: any object is a spec.
-    pub spec_schemas: Option<PathBuf>,
+    /// Schemas of specs. Default: any object is a spec.
+    pub spec_schemas: schema::Source,
     /// How long a resource may be unreconciled before it counts as stuck. Default 10 min.
     pub stuck_after: Duration,
     /// Version to report. Default: that of this crate.
@@ -50,7 +50,7 @@ impl Default for Config {
             entities: registry::standard(),
             identity: identity::Options::default(),
             tls: None,
-            spec_schemas: None,
+            spec_schemas: schema::Source::None,
             stuck_after: Duration::from_secs(600),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

@@ -30,6 +30,7 @@ use crate::{
     },
     metrics::Metrics,
     request::{self, MAX_BODY_BYTES, NewResource, ResourcePatch},
+    schema::Schemas,
     service::{Api, Caller, Scope},
     store,
 };
@@ -44,6 +45,8 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct App {
     /// The API.
     pub api: Api,
+    /// Schemas of specs.
+    pub schemas: Schemas,
     /// How callers are known.
     pub identity: Identity,
     /// What is counted.
@@ -224,6 +227,11 @@ impl Handling<'_> {
     }
 
     async fn create(self, scope: &Scope) -> Result<Response, Error> {
+        request::check_spec(
+            &self.app.schemas,
+            scope.kind.as_ref().map(|kind| kind.kind.as_str()),
+            &self.body,
+        )?;
         let new = NewResource::parse(&self.body)?;
         let resource = self.app.api.create(scope, &self.caller, new).await?;
         Ok(reply::json(StatusCode::CREATED, &resource))
@@ -239,6 +247,20 @@ impl Handling<'_> {
     }
 
     async fn patch(self, scope: &Scope, id: &str) -> Result<Response, Error> {
+        let kind = match &scope.kind {
+            Some(kind) => Some(kind.kind.clone()),
+            // On the root the stored kind decides; an unknown id is found out later.
+            None => self
+                .app
+                .api
+                .get(scope, id)
+                .await
+                .ok()
+                .map(|resource| resource.kind),
+        };
+        if kind.is_some() {
+            request::check_spec(&self.app.schemas, kind.as_deref(), &self.body)?;
+        }
         let patch = ResourcePatch::parse(&self.body)?;
         let resource = self.app.api.patch(scope, &self.caller, id, patch).await?;
         Ok(reply::json(StatusCode::OK, &resource))

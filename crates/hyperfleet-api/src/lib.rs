@@ -12,6 +12,7 @@
 //!
 //! - [`registry`]: which kinds there are
 //! - [`domain`]: the rules, as functions on plain data
+//! - [`schema`]: schemas of specs
 //! - [`search`]: what a search may speak of
 //! - [`store`]: SQLite and PostgreSQL
 //! - [`service`]: commands and reads, apart from HTTP
@@ -29,6 +30,7 @@ pub mod openapi;
 pub mod registry;
 pub mod request;
 pub mod run;
+pub mod schema;
 pub mod search;
 pub mod service;
 pub mod store;

@@ -10,6 +10,7 @@ use crate::{
     domain::{names, references::References, report::Incoming},
     error::Rejection,
     registry::{Kind, Registry},
+    schema::Schemas,
     service::Scope,
 };
 
@@ -217,6 +218,34 @@ pub fn reason(body: &[u8]) -> Result<String> {
         )));
     }
     Ok(reason)
+}
+
+/// Checks the spec of a create or patch against the schema of its kind, if that has one; `kind` is that of the route, `None` takes
+/// the body's.
+///
+/// # Errors
+/// A [`Rejection`] that names every wrong member of the spec.
+pub fn check_spec(schemas: &Schemas, kind: Option<&str>, body: &[u8]) -> Result<()> {
+    if kind.is_some_and(|kind| schemas.name(kind).is_none()) || schemas.is_empty() {
+        return Ok(());
+    }
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|_| Rejection::malformed("Invalid JSON in request body"))?;
+    let Some(kind) = kind.or_else(|| body.get("kind").and_then(Value::as_str)) else {
+        return Ok(());
+    };
+    let (Some(name), Some(spec)) = (schemas.name(kind), body.get("spec")) else {
+        return Ok(());
+    };
+    let spec = spec
+        .as_object()
+        .ok_or_else(|| Rejection::invalid("spec field must be an object"))?;
+    let errors = schemas.check(kind, spec);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Rejection::invalid(format!("Invalid {name}")).errors(errors))
+    }
 }
 
 // === Parts ===

@@ -16,6 +16,7 @@ use crate::{
     http::{self, App, identity::Identity},
     metrics::Metrics,
     registry,
+    schema::Schemas,
     service::Api,
     store::{Postgres, Sqlite, Store},
 };
@@ -91,7 +92,12 @@ impl Service {
         let identity = Identity::new(&config.identity)
             .map_err(|invalid| problems.extend(invalid))
             .ok();
-        let (Some(kinds), Some(identity)) = (kinds, identity) else {
+        let schemas = kinds.as_ref().and_then(|kinds| {
+            Schemas::load(&config.spec_schemas, kinds)
+                .map_err(|invalid| problems.extend(invalid))
+                .ok()
+        });
+        let (Some(kinds), Some(identity), Some(schemas)) = (kinds, identity, schemas) else {
             return Err(Error::Config(problems.join("; ")));
         };
         let tls = match config.tls {
@@ -123,6 +129,7 @@ impl Service {
         Ok(Self {
             app: Arc::new(App {
                 api,
+                schemas,
                 identity,
                 metrics: counters,
                 version: config.version,

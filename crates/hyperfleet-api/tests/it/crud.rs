@@ -517,3 +517,96 @@ async fn a_patch_names_who_did_it(server: Server) {
         .expect(200);
     assert_eq!(body["updated_by"], "system@hyperfleet.local");
 }
+
+#[tokio::test]
+async fn specs_are_checked_where_a_schema_is_configured() {
+    let config = hyperfleet_api::Config {
+        spec_schemas: hyperfleet_api::schema::Source::Gcp,
+        ..Server::config(hyperfleet_api::Database::SqliteMemory)
+    };
+    let server = Server::start(config).await;
+    let spec = json!({"platform": {"type": "gcp", "gcp": {}}});
+    let path = server
+        .post(
+            CLUSTERS,
+            json!({"kind": "Cluster", "name": "abc", "spec": spec}),
+        )
+        .await
+        .expect(201);
+    let path = path["href"].as_str().unwrap();
+    let root = format!(
+        "/api/hyperfleet/v1/resources/{}",
+        path.rsplit('/').next().unwrap()
+    );
+    let wrong = json!({"platform": {"type": "aws", "gcp": {}}, "infraID": 1});
+    for answer in [
+        server
+            .post(
+                CLUSTERS,
+                json!({"kind": "Cluster", "name": "new", "spec": wrong}),
+            )
+            .await,
+        server
+            .post(
+                "/api/hyperfleet/v1/resources",
+                json!({"kind": "Cluster", "name": "new", "spec": wrong}),
+            )
+            .await,
+        server.patch(path, json!({"spec": wrong})).await,
+        server.patch(&root, json!({"spec": wrong})).await,
+    ] {
+        assert_eq!(answer.problem(), (400, "VAL-000", "Invalid ClusterSpec"));
+        let fields: Vec<&str> = answer.body["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| error["field"].as_str().unwrap())
+            .collect();
+        assert_eq!(fields, ["spec.infraID", "spec.platform.type"]);
+    }
+    let missing = server
+        .post(
+            CLUSTERS,
+            json!({"kind": "Cluster", "name": "new", "spec": {}}),
+        )
+        .await;
+    assert_eq!(missing.body["errors"][0]["field"], "spec.platform");
+    let text = "spec field must be an object";
+    assert_eq!(
+        server
+            .post(
+                CLUSTERS,
+                json!({"kind": "Cluster", "name": "new", "spec": null})
+            )
+            .await
+            .problem()
+            .2,
+        text
+    );
+    assert_eq!(
+        server
+            .post(CLUSTERS, json!({"kind": "Cluster", "name": "new"}))
+            .await
+            .problem()
+            .2,
+        "spec is required"
+    );
+    let pool = json!({"kind": "NodePool", "name": "np-1", "spec": {"platform": {"type": "gcp", "gcp": {"diskSize": 1}}}});
+    assert_eq!(
+        server
+            .post(&format!("{path}/nodepools"), pool)
+            .await
+            .problem()
+            .2,
+        "Invalid NodePoolSpec",
+        "the innermost kind decides"
+    );
+    server
+        .post(
+            "/api/hyperfleet/v1/channels",
+            json!({"kind": "Channel", "name": "c", "spec": {"any": 1}}),
+        )
+        .await
+        .expect(201);
+    server.delete(path).await.expect(202);
+}
