@@ -3,6 +3,7 @@
 //!
 //! Follows `docs/protocol/kubernetes-api.md`.
 
+mod client_side;
 mod create;
 mod delete;
 mod meta;

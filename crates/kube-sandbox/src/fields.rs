@@ -143,6 +143,35 @@ impl FieldSet {
         }
     }
 
+    /// Whether the path, or something below it, is in the set.
+    pub fn holds(&self, path: &[Element]) -> bool {
+        match path.split_first() {
+            None => !self.is_empty(),
+            Some((first, rest)) => self
+                .nodes
+                .get(first)
+                .is_some_and(|node| (rest.is_empty() && node.member) || node.children.holds(rest)),
+        }
+    }
+
+    /// Takes out exactly this path, not what is below it.
+    pub fn remove_member(&mut self, path: &[Element]) {
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
+        let Some(node) = self.nodes.get_mut(first) else {
+            return;
+        };
+        if rest.is_empty() {
+            node.member = false;
+        } else {
+            node.children.remove_member(rest);
+        }
+        if !node.member && node.children.is_empty() {
+            self.nodes.remove(first);
+        }
+    }
+
     /// Removes a path and everything below it.
     pub fn remove_subtree(&mut self, path: &[Element]) {
         if let Some((first, rest)) = path.split_first() {

@@ -1,15 +1,18 @@
 //! `metadata.managedFields`: who owns which fields, and the two algorithms that keep it true.
 //!
-//! [`update`] is for writes of whole objects and for patches: the writer takes what it changed. [`apply`] is
+//! [`update`] is for writes of whole objects and for patches: the writer takes what it changed. [`Apply`] is
 //! server-side apply: the writer owns what it sends, fields it stops sending go away unless another applier owns them,
 //! and a change to somebody else's field is a conflict unless forced. Follows `docs/protocol/kubernetes-api.md`,
 //! "Field managers".
 
+mod apply;
+
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Cause, Failure};
-use crate::fields::{Element, FieldSet, Path, display_path};
-use crate::shape::{Shape, compare, extract, merge, remove};
+pub use apply::Apply;
+
+use crate::fields::{Element, FieldSet};
+use crate::shape::{Shape, compare};
 
 /// Entries with operation `Update` are merged into `ancient-changes` beyond this many.
 const MAX_UPDATE_MANAGERS: usize = 10;
@@ -83,6 +86,7 @@ const UNOWNED_METADATA: [&str; 9] = [
     "deletionTimestamp",
 ];
 
+/// The part of a set that a writer to this endpoint may own.
 fn restrict(mut set: FieldSet, scope: Scope) -> FieldSet {
     let metadata = Element::field("metadata");
     set.remove_subtree(&[Element::field("apiVersion")]);
@@ -149,10 +153,18 @@ impl Managed {
         );
     }
 
-    fn position(&self, manager: &Manager) -> Option<usize> {
+    fn entry_mut(&mut self, manager: &Manager) -> Option<&mut Entry> {
         self.entries
-            .iter()
-            .position(|entry| entry.manager == *manager)
+            .iter_mut()
+            .find(|entry| entry.manager == *manager)
+    }
+
+    fn push(&mut self, manager: Manager, set: FieldSet, now: &str) {
+        self.entries.push(Entry {
+            manager,
+            time: Some(now.to_owned()),
+            set,
+        });
     }
 
     fn take_from_others(&mut self, manager: &Manager, paths: &FieldSet) {
@@ -238,9 +250,9 @@ impl Managed {
         self.entries.len() == other.entries.len()
             && self.entries.iter().all(|entry| {
                 other
-                    .position(&entry.manager)
-                    .and_then(|index| other.entries.get(index))
-                    .is_some_and(|theirs| theirs.set == entry.set)
+                    .entries
+                    .iter()
+                    .any(|theirs| theirs.manager == entry.manager && theirs.set == entry.set)
             })
     }
 }
@@ -326,185 +338,17 @@ pub fn update(
     result.take_from_others(manager, &touched);
     result.drop_paths(&removed);
     if !touched.is_empty() {
-        match result
-            .position(manager)
-            .and_then(|index| result.entries.get_mut(index))
-        {
+        match result.entry_mut(manager) {
             Some(entry) => {
                 entry.set.merge(&touched);
                 entry.time = Some(now.to_owned());
             }
-            None => {
-                let entry = Entry {
-                    manager: manager.clone(),
-                    time: Some(now.to_owned()),
-                    set: touched,
-                };
-                result.entries.push(entry);
-            }
+            None => result.push(manager.clone(), touched, now),
         }
     }
     result.drop_empty();
     result.cap(now);
     result
-}
-
-/// The object and ownership after `manager` applied `config` to `live`.
-///
-/// # Errors
-/// 409 with one cause per field, if the configuration changes fields of other managers and `force` is false.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "plain data of one algorithm, called from one place"
-)]
-pub fn apply(
-    managed: &Managed,
-    live: &Value,
-    config: &Value,
-    manager: &Manager,
-    scope: Scope,
-    shape: &Shape,
-    force: bool,
-    now: &str,
-) -> Result<(Value, Managed), Failure> {
-    let mut result = managed.clone();
-    if result.is_empty() {
-        let existing = restrict(extract(live, shape), scope);
-        if !existing.is_empty() {
-            let first = Manager {
-                operation: Operation::Update,
-                name: "before-first-apply".to_owned(),
-                api_version: manager.api_version.clone(),
-                subresource: String::new(),
-            };
-            result.entries.push(Entry {
-                manager: first,
-                time: Some(now.to_owned()),
-                set: existing,
-            });
-        }
-    }
-
-    let own = restrict(extract(config, shape), scope);
-    let previous = result
-        .position(manager)
-        .and_then(|index| result.entries.get(index))
-        .map(|entry| entry.set.clone());
-    let merged = merge(live, config, shape);
-
-    // Fields that this manager applied before and doesn't any more go, unless another applier wants them.
-    let merged = match &previous {
-        None => merged,
-        Some(previous) => {
-            let mut wanted = own.clone();
-            for entry in &result.entries {
-                if entry.manager.operation == Operation::Apply && entry.manager != *manager {
-                    wanted.merge(&entry.set);
-                }
-            }
-            remove(&merged, &abandoned(previous, &wanted), shape)
-        }
-    };
-
-    let comparison = compare(live, &merged, shape);
-    let touched = restrict(comparison.touched(), scope);
-    let removed = restrict(comparison.removed, scope);
-    let conflicts: Vec<(String, Vec<Path>)> = result
-        .entries
-        .iter()
-        .filter(|entry| entry.manager != *manager)
-        .map(|entry| (entry.shown(), entry.set.intersection(&touched).paths()))
-        .filter(|(_, paths)| !paths.is_empty())
-        .collect();
-    if !force && !conflicts.is_empty() {
-        return Err(conflict_failure(&conflicts));
-    }
-    result.take_from_others(manager, &touched);
-    result.drop_paths(&removed);
-    match result
-        .position(manager)
-        .and_then(|index| result.entries.get_mut(index))
-    {
-        Some(entry) => {
-            if entry.set != own {
-                entry.time = Some(now.to_owned());
-            }
-            entry.set = own;
-        }
-        None => result.entries.push(Entry {
-            manager: manager.clone(),
-            time: Some(now.to_owned()),
-            set: own,
-        }),
-    }
-    result.drop_empty();
-    result.cap(now);
-    Ok((merged, result))
-}
-
-/// Members of `previous` that aren't wanted any more. A member that still holds something wanted stays.
-fn abandoned(previous: &FieldSet, wanted: &FieldSet) -> FieldSet {
-    let mut gone = previous.difference(wanted);
-    for path in gone.paths() {
-        let mut inside = Some(wanted);
-        let mut holds = false;
-        for (depth, element) in path.iter().enumerate() {
-            match inside.and_then(|set| set.get(element)) {
-                Some(node) => {
-                    inside = Some(&node.children);
-                    holds = depth + 1 == path.len();
-                }
-                None => {
-                    holds = false;
-                    break;
-                }
-            }
-        }
-        if holds {
-            gone = gone.difference(&single(&path));
-        }
-    }
-    gone
-}
-
-fn single(path: &[Element]) -> FieldSet {
-    let mut set = FieldSet::new();
-    set.insert(path);
-    set
-}
-
-fn conflict_failure(conflicts: &[(String, Vec<Path>)]) -> Failure {
-    let causes: Vec<Cause> = conflicts
-        .iter()
-        .flat_map(|(manager, paths)| {
-            paths.iter().map(move |path| {
-                Cause::new(
-                    display_path(path),
-                    "FieldManagerConflict",
-                    format!("conflict with {manager}"),
-                )
-            })
-        })
-        .collect();
-    let message = match (conflicts, causes.as_slice()) {
-        ([(manager, _)], [only]) => format!(
-            "Apply failed with 1 conflict: conflict with {manager}: {}",
-            only.field
-        ),
-        _ => {
-            let mut lines = Vec::new();
-            for (manager, paths) in conflicts {
-                lines.push(format!("conflicts with {manager}:"));
-                lines.extend(paths.iter().map(|path| format!("- {}", display_path(path))));
-            }
-            format!(
-                "Apply failed with {} conflicts: {}",
-                causes.len(),
-                lines.join("\n")
-            )
-        }
-    };
-    Failure::apply_conflict(message, &causes)
 }
 
 /// Whether two objects differ in nothing but the times of their `managedFields` entries and their resourceVersion.
@@ -527,3 +371,6 @@ pub fn unchanged(old: &Value, new: &Value) -> bool {
 pub fn nothing() -> Value {
     json!({})
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,21 @@
 //! All resource types that are served now: the built-in ones and those of established CRDs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 use crate::builtin;
 use crate::resource::Resource;
 
 /// A set of resource types. Immutable; a change of a CRD makes a new one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Registry {
     /// In the order of discovery.
     order: Vec<Arc<Resource>>,
     by_path: BTreeMap<(Arc<str>, Arc<str>, String), Arc<Resource>>,
+    /// Documents that describe these types, made when first asked for.
+    documents: OnceLock<BTreeMap<String, Bytes>>,
 }
 
 impl Registry {
@@ -33,7 +37,11 @@ impl Registry {
                 (path, Arc::clone(resource))
             })
             .collect();
-        Self { order, by_path }
+        Self {
+            order,
+            by_path,
+            documents: OnceLock::new(),
+        }
     }
 
     /// The type served at `/apis/<group>/<version>/<plural>`.
@@ -54,6 +62,14 @@ impl Registry {
         self.order
             .iter()
             .find(|resource| *resource.storage == *storage)
+    }
+
+    /// Documents about these types by path; `make` is called at most once.
+    pub fn documents(
+        &self,
+        make: impl FnOnce() -> BTreeMap<String, Bytes>,
+    ) -> &BTreeMap<String, Bytes> {
+        self.documents.get_or_init(make)
     }
 
     /// All types, in the order of discovery.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::create::{check_place, check_type, set_api_version};
-use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions};
+use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions, client_side};
 use crate::admission::Operation;
 use crate::failure::{Cause, Failure};
+use crate::fields::FieldSet;
 use crate::managed::{self, Managed, Manager, Scope, unchanged};
 use crate::object::{Object, finalizers, metadata_text, remove_metadata, set_metadata};
 use crate::patch::Patch;
@@ -124,6 +125,14 @@ impl Engine {
         };
         let scope = scope(resource, target.part);
         let now = self.now();
+        let apply = |allowed| managed::Apply {
+            manager: &manager,
+            scope,
+            shape: &resource.shape,
+            force,
+            allowed,
+            now: &now,
+        };
         let live = match self.get(resource, target) {
             Ok(live) => live,
             Err(missing) if target.part == Part::Whole => {
@@ -140,16 +149,8 @@ impl Engine {
                 let config_warnings =
                     self.conform(resource, &mut config, options.field_validation)?;
                 let nothing = managed::nothing();
-                let (object, managed) = managed::apply(
-                    &Managed::default(),
-                    &nothing,
-                    &config,
-                    &manager,
-                    scope,
-                    &resource.shape,
-                    force,
-                    &now,
-                )?;
+                let (object, managed) =
+                    apply(FieldSet::new()).run(&Managed::default(), &nothing, &config)?;
                 let mut outcome = self.create_object(
                     resource,
                     target,
@@ -167,16 +168,9 @@ impl Engine {
         let warnings = self.conform(resource, &mut config, options.field_validation)?;
         let mut before = live.value();
         set_api_version(&mut before, &resource.api_version());
-        let (object, managed) = managed::apply(
-            &Managed::of(&before),
-            &before,
-            &config,
-            &manager,
-            scope,
-            &resource.shape,
-            force,
-            &now,
-        )?;
+        let allowed = client_side::allowed(&manager, &before, &resource.shape);
+        let (mut object, managed) = apply(allowed).run(&Managed::of(&before), &before, &config)?;
+        client_side::refresh(&manager, &mut object, &config);
         let mut outcome = self.change(
             resource,
             target,
@@ -207,10 +201,7 @@ impl Engine {
         keep_system_metadata(resource, &before, &mut object);
         check_finalizers(resource, live, &object)?;
 
-        let mut warnings = Vec::new();
-        if target.part == Part::Whole {
-            warnings = self.conform(resource, &mut object, options.field_validation)?;
-        }
+        let warnings = self.conform(resource, &mut object, options.field_validation)?;
         self.default_and_validate(resource, &mut object, Some(&before))?;
         self.admit(
             Operation::Update,
