@@ -147,7 +147,7 @@ pub fn map(state: &State<'_>, options: &Options) -> Report {
 
 /// What holds the deletion and where to look.
 fn stuck_message(key: &str, finalizers: &str, running: Duration, leftovers: &str) -> String {
-    let namespace = key.replace('/', "-").replace('.', "-");
+    let namespace = key.replace(['/', '.'], "-");
     let leftovers = if leftovers.is_empty() {
         "none reported"
     } else {

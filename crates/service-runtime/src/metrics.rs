@@ -38,7 +38,7 @@ impl Metrics {
     /// A registry with the process metrics (`process_*`) and nothing else.
     pub fn new() -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(process::Process::default()));
+        registry.register_collector(Box::new(process::Process));
         Self {
             registry: Arc::new(Mutex::new(registry)),
         }

@@ -83,14 +83,13 @@ pub(super) fn map(status: Option<&Value>, context: &Context<'_>) -> ConditionInp
     if let Some(silence) = delivery
         .silence(context.now)
         .filter(|silence| *silence > context.options.agent_timeout)
+        && status.is_none()
     {
-        if status.is_none() {
-            let minutes = silence.as_secs() / 60;
-            let message = format!(
-                "the agent of the management cluster has not acknowledged the work for {minutes}m"
-            );
-            return ConditionInput::fails(SILENT, message);
-        }
+        let minutes = silence.as_secs() / 60;
+        let message = format!(
+            "the agent of the management cluster has not acknowledged the work for {minutes}m"
+        );
+        return ConditionInput::fails(SILENT, message);
     }
     match delivery.sent {
         Sent::Created => ConditionInput::holds(

@@ -95,11 +95,11 @@ fn name_of(service: &Value) -> &str {
 
 fn identity(document: &Value, findings: &mut Findings) {
     let cluster = HostedCluster::new(document);
-    if let Some(id) = path::get(document, "spec.infraID").and_then(Value::as_str) {
-        if !id.starts_with(|c: char| c.is_ascii_lowercase()) || id.chars().count() > MAX_INFRA_ID {
-            let message = "infraID must start with a letter and be at most 56 characters (network tag <infraID>-worker)";
-            findings.add_value("O05", "spec.infraID", &id.into(), message);
-        }
+    if let Some(id) = path::get(document, "spec.infraID").and_then(Value::as_str)
+        && (!id.starts_with(|c: char| c.is_ascii_lowercase()) || id.chars().count() > MAX_INFRA_ID)
+    {
+        let message = "infraID must start with a letter and be at most 56 characters (network tag <infraID>-worker)";
+        findings.add_value("O05", "spec.infraID", &id.into(), message);
     }
     let (name, namespace) = (cluster.name(), cluster.namespace());
     if namespace.len() + 1 + name.len() > MAX_NAMESPACE {

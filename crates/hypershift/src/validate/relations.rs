@@ -49,11 +49,11 @@ fn reserved_prefixes(document: &Value, findings: &mut Findings) {
         }
     }
     for found in path::select(document, "spec.platform.gcp.resourceLabels[].key") {
-        if let What::Value(key) = found.what {
-            if key.as_str().is_some_and(|key| key.starts_with("goog")) {
-                let message = "Label keys starting with the reserved 'goog' prefix are not allowed";
-                findings.add_value("C11", &found.path, key, message);
-            }
+        if let What::Value(key) = found.what
+            && key.as_str().is_some_and(|key| key.starts_with("goog"))
+        {
+            let message = "Label keys starting with the reserved 'goog' prefix are not allowed";
+            findings.add_value("C11", &found.path, key, message);
         }
     }
 }
@@ -172,10 +172,10 @@ fn urls(document: &Value, findings: &mut Findings) {
         ),
     ];
     for (rule, path, message) in urls {
-        if let Some(value) = path::get(document, path) {
-            if !value.as_str().is_some_and(is_absolute_url) {
-                findings.add_value(rule, path, value, message);
-            }
+        if let Some(value) = path::get(document, path)
+            && !value.as_str().is_some_and(is_absolute_url)
+        {
+            findings.add_value(rule, path, value, message);
         }
     }
 }

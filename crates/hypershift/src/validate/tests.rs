@@ -1088,7 +1088,14 @@ proptest! {
 #[test]
 fn every_rule_of_the_tables_is_documented() {
     let page = include_str!("../../../../docs/protocol/hostedcluster-gcp.md");
-    for rule in [rules::STRUCTURE, rules::PATTERNS, rules::OPERATOR].into_iter().flatten() {
-        assert!(page.contains(&format!("| {} |", rule.id)), "{} is missing", rule.id);
+    for rule in [rules::STRUCTURE, rules::PATTERNS, rules::OPERATOR]
+        .into_iter()
+        .flatten()
+    {
+        assert!(
+            page.contains(&format!("| {} |", rule.id)),
+            "{} is missing",
+            rule.id
+        );
     }
 }
