@@ -23,6 +23,8 @@ macro_rules! on_both {
     )*};
 }
 
+mod crash;
+mod database;
 mod deletes;
 mod delivery;
 mod harness;
