@@ -229,6 +229,19 @@ impl Works {
         }
     }
 
+    /// Sends a work as an update even if the server has the same. Agents get it again and report again.
+    ///
+    /// # Errors
+    /// Not found, a conflict, a rule broken, it is being deleted, or the call failed.
+    pub async fn replace(&self, work: &ManifestWork) -> Result<ManifestWork, Error> {
+        let existing = self.in_consumer_of(work)?.get(&work.metadata.name).await?;
+        let update = match plan::step(&existing, work)? {
+            plan::Step::Update(update) => *update,
+            plan::Step::Unchanged => plan::update_of(&existing, work),
+        };
+        self.update(update, existing.status).await
+    }
+
     /// Reads a work, changes it, writes it back; again on a fresh copy if somebody else was faster.
     ///
     /// # Errors
@@ -401,6 +414,14 @@ impl Works {
             work.spec.executor = self.client.remembered_executor(&work);
         }
         work
+    }
+
+    fn in_consumer_of(&self, work: &ManifestWork) -> Result<Self, Error> {
+        let consumer = plan::namespace(work, self.consumer.as_deref())?.to_owned();
+        Ok(Self {
+            client: self.client.clone(),
+            consumer: Some(consumer),
+        })
     }
 
     fn in_consumer(&self, work: &ManifestWork) -> Self {

@@ -431,6 +431,7 @@ fn problem(status: StatusCode, code: u32, reason: &str) -> HttpResponse {
     (status, Json(json!({"kind": "Error", "id": code.to_string(), "code": format!("maestro-{code}"), "reason": reason}))).into_response()
 }
 
+#[allow(clippy::result_large_err, reason = "a test")]
 fn check(data: &mut Data, headers: &HeaderMap) -> Result<(), HttpResponse> {
     let header = headers
         .get("authorization")
@@ -475,6 +476,7 @@ fn found(
     id: &str,
     source: &str,
     consumer: &str,
+    name: &str,
     labels: &BTreeMap<String, String>,
 ) -> bool {
     search
@@ -489,6 +491,9 @@ fn found(
                     .iter()
                     .all(|(key, value)| labels.get(key) == Some(value));
             }
+            if let Some(rest) = term.strip_prefix("payload->'metadata'->>'name' = ") {
+                return name == rest.trim_matches('\'');
+            }
             if let Some(rest) = term.strip_prefix("payload->'metadata'->'labels'->>") {
                 let mut parts = rest.split('\'').skip(1).step_by(2);
                 let key = parts.next().unwrap();
@@ -500,7 +505,7 @@ fn found(
             match term.split(['=', '>']).next().unwrap().trim() {
                 "source" => source == quoted(),
                 "consumer_name" => consumer == quoted(),
-                "name" => consumer == quoted(),
+                "name" => name == quoted(),
                 "id" => id > quoted(),
                 other => panic!("unknown column {other} in {search}"),
             }
@@ -536,8 +541,15 @@ async fn list_bundles(
         data.rows
             .iter()
             .filter(|(id, row)| {
-                let labels = row.spec.metadata().unwrap().unwrap_or_default().labels;
-                found(&search, id, &row.source, &row.consumer, &labels)
+                let metadata = row.spec.metadata().unwrap().unwrap_or_default();
+                found(
+                    &search,
+                    id,
+                    &row.source,
+                    &row.consumer,
+                    &metadata.name,
+                    &metadata.labels,
+                )
             })
             .map(|(id, row)| bundle(id, row, false, false))
             .collect()
@@ -597,6 +609,7 @@ async fn list_consumers(
             found(
                 &search,
                 id,
+                "",
                 "",
                 consumer["name"].as_str().unwrap(),
                 &BTreeMap::new(),
