@@ -30,6 +30,8 @@ pub struct Load {
     pub id: Option<String>,
     /// Who else.
     pub reach: Reach,
+    /// Load the specs of all members, not only of the resource itself.
+    pub specs: bool,
     /// Resources that the change wants to refer to.
     pub targets: Vec<String>,
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use hyperfleet_types::{
-    AdapterStatus, Condition, ConditionReport, ConditionStatus,
+    AdapterStatus, Code, Condition, ConditionReport, ConditionStatus,
     condition::{APPLIED, AVAILABLE, FINALIZED, HEALTH},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -226,13 +226,28 @@ pub(super) fn report(
         member.statuses.push(row.clone());
     }
     draft.write(Write::Status(id.clone(), Box::new(row.clone())));
-    if verdict == Verdict::Store {
-        if report.status(FINALIZED) == Some(ConditionStatus::True) && draft.is_finalized(id) {
-            draft.remove(id);
-            draft.settle(parent);
-        } else {
-            draft.recompute(id);
+    let finalized =
+        report.status(FINALIZED) == Some(ConditionStatus::True) && draft.is_finalized(id);
+    if verdict == Verdict::Store && finalized {
+        draft.remove(id);
+        draft.settle(parent);
+    } else if draft
+        .member(id)
+        .is_some_and(|member| member.resource.is_deleting())
+    {
+        // A broken expression must not keep a deletion from ending.
+        if verdict == Verdict::Store {
+            draft.recompute_leniently(id);
         }
+    } else {
+        let computed = if verdict == Verdict::Store {
+            draft.recompute(id)
+        } else {
+            draft.remap(id)
+        };
+        computed.map_err(|error| {
+            Rejection::new(Code::Internal, format!("Condition mapping failed: {error}"))
+        })?;
     }
     Ok(draft.finish(Outcome::Stored(Box::new(row))))
 }
