@@ -155,6 +155,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Failures of the storage.
     async fn pending(&self) -> Result<Vec<Pending>, Error>;
 
+    /// Connections in use and in total, where there are any.
+    fn usage(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Whether the storage answers.
     ///
     /// # Errors

@@ -17,6 +17,10 @@ use crate::{error::Rejection, registry::Registry};
 pub const MAX_FUTURE: Duration = Duration::from_secs(5 * 60);
 /// How old a report may be.
 pub const MAX_PAST: Duration = Duration::from_secs(30 * 60);
+/// Adapters that may report about one resource.
+pub const MAX_ADAPTERS: usize = 256;
+/// Longest name of an adapter, bytes.
+pub const MAX_ADAPTER_BYTES: usize = 253;
 /// What every report must have, in the order in which a missing one is named.
 const MANDATORY: [&str; 3] = [AVAILABLE, APPLIED, HEALTH];
 
@@ -64,6 +68,11 @@ impl Report {
     pub fn check(id: &str, incoming: Incoming, now: Timestamp) -> Result<Self, Rejection> {
         if incoming.adapter.is_empty() {
             return Err(Rejection::invalid("adapter is required"));
+        }
+        if incoming.adapter.len() > MAX_ADAPTER_BYTES {
+            return Err(Rejection::invalid(format!(
+                "adapter must be at most {MAX_ADAPTER_BYTES} characters"
+            )));
         }
         if incoming.observed_generation < 1 {
             return Err(Rejection::invalid("observed_generation must be >= 1"));
@@ -216,6 +225,11 @@ pub(super) fn report(
     let verdict = judge(report, member.resource.generation, stored)?;
     if verdict == Verdict::Ignore {
         return Ok(draft.finish(Outcome::Discarded));
+    }
+    if stored.is_none() && member.statuses.len() >= MAX_ADAPTERS {
+        return Err(Rejection::invalid(format!(
+            "at most {MAX_ADAPTERS} adapters may report about one resource"
+        )));
     }
     let row = row(report, stored);
     let parent = owner(&member.resource).map(str::to_owned);

@@ -66,11 +66,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Connections in use and in total.
-    pub fn usage(&self) -> (usize, usize) {
-        self.pool.usage()
-    }
-
     async fn try_change(&self, load: &Load, decide: &Decide) -> Result<Plan, Error> {
         self.pool
             .bounded(async {
@@ -220,6 +215,10 @@ impl Store for Postgres {
             rows.iter().map(pending).collect::<Result<Vec<_>>>()
         };
         Ok(self.pool.bounded(read).await?)
+    }
+
+    fn usage(&self) -> Option<(usize, usize)> {
+        Some(self.pool.usage())
     }
 
     async fn ping(&self) -> Result<(), Error> {
