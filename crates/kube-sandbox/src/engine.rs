@@ -478,3 +478,6 @@ enum Ownership {
     /// Server-side apply already decided.
     Applied(managed::Managed),
 }
+
+#[cfg(test)]
+mod tests;
