@@ -151,13 +151,6 @@ impl Broker {
         self.state().rows.remove(id);
     }
 
-    /// Makes a row without sending it.
-    pub fn put_silently(&self, work: &ManifestWork) {
-        let streams = std::mem::take(&mut self.state().streams);
-        self.put(work);
-        self.state().streams = streams;
-    }
-
     /// Marks a row without sending the deletion.
     pub fn delete_silently(&self, id: &str) {
         self.state().rows.get_mut(id).unwrap().deleted_at = Some(Timestamp::now());
@@ -236,16 +229,6 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub fn delete(&self, id: &str) {
-        self.state
-            .lock()
-            .unwrap()
-            .rows
-            .get_mut(id)
-            .unwrap()
-            .deleted_at = Some(Timestamp::now());
-    }
-
     pub async fn start(self) -> Broker {
         // The port may take a moment to be free.
         for _ in 0..200 {
