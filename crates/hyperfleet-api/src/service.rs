@@ -121,7 +121,6 @@ impl Api {
         let load = Load {
             id: parent.clone(),
             reach: Reach::Alone,
-            specs: self.registry.maps_conditions(),
             targets: new.targets(),
         };
         let command = Command::Create(Create {
@@ -201,7 +200,6 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::Alone,
-            specs: self.registry.maps_conditions(),
             targets: patch.targets(),
         };
         let ResourcePatch {
@@ -233,7 +231,6 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::All,
-            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         let command = Command::Delete(Delete {
@@ -266,7 +263,6 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::All,
-            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         let command = Command::ForceDelete(ForceDelete { id: id.to_owned() });
@@ -305,7 +301,6 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::Up,
-            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         match self

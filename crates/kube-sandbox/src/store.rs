@@ -256,8 +256,7 @@ impl Store {
         }
     }
 
-    /// The first `limit` changes of a type after `revision`, oldest first, and the resourceVersion up to which they are
-    /// complete.
+    /// The changes of a type after `revision`, oldest first, and the resourceVersion up to which they are complete.
     ///
     /// # Errors
     /// Some are forgotten.
@@ -266,7 +265,6 @@ impl Store {
         revision: u64,
         storage: &str,
         namespace: Option<&str>,
-        limit: usize,
     ) -> Result<(Vec<Change>, u64), Expired> {
         let view = self.view();
         let history = &view.history;
@@ -278,7 +276,7 @@ impl Store {
         let first = history
             .changes
             .partition_point(|change| change.revision <= revision);
-        let changes: Vec<Change> = history
+        let changes = history
             .changes
             .range(first..)
             .filter(|change| {
@@ -286,14 +284,9 @@ impl Store {
                 &*key.storage == storage
                     && namespace.is_none_or(|namespace| &*key.namespace == namespace)
             })
-            .take(limit)
             .cloned()
             .collect();
-        let complete = match changes.last() {
-            Some(last) if changes.len() == limit => last.revision,
-            _ => view.revision,
-        };
-        Ok((changes, complete))
+        Ok((changes, view.revision))
     }
 
     /// Hears the resourceVersion after each change.
@@ -301,6 +294,3 @@ impl Store {
         self.shared.latest.subscribe()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -62,8 +62,8 @@ pub struct Addresses {
 
 /// An agent that is ready to run.
 pub struct Service {
-    agent: Box<Agent>,
-    link: Box<Link>,
+    agent: Agent,
+    link: Link,
     records: Records,
     record_messages: mpsc::Sender<Message>,
     client: Client,
@@ -130,8 +130,8 @@ impl Service {
             &health,
         );
         Ok(Self {
-            agent: Box::new(agent),
-            link: Box::new(link),
+            agent,
+            link,
             records: Records::new(client.clone(), identity),
             record_messages,
             client,
@@ -183,9 +183,9 @@ impl Service {
             health.shutting_down();
         };
         tokio::join!(
-            Box::pin(self.link.run(shutdown.clone())),
-            Box::pin(self.agent.run(shutdown.clone())),
-            Box::pin(listing),
+            self.link.run(shutdown.clone()),
+            self.agent.run(shutdown.clone()),
+            listing,
             reload,
             serving,
             closing,
@@ -199,8 +199,7 @@ impl Service {
 /// # Errors
 /// As [`Service::bind`].
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
-    let service = Service::bind(config, client).await?;
-    service.run(shutdown).await
+    Service::bind(config, client).await?.run(shutdown).await
 }
 
 struct Inboxes {

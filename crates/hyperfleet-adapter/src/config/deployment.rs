@@ -407,7 +407,7 @@ impl Maestro {
 }
 
 /// Header names whose values are credentials.
-fn is_credential(header: &str) -> bool {
+pub(crate) fn is_credential(header: &str) -> bool {
     let name = header.to_ascii_lowercase();
     [
         "authorization",

@@ -109,8 +109,8 @@ impl Problems {
 /// Why a configuration can't be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    pub(crate) what: &'static str,
-    pub(crate) errors: Vec<(Stage, Problem)>,
+    /// Which config, found by which check, what.
+    pub(crate) errors: Vec<(&'static str, Stage, Problem)>,
 }
 
 impl Error {
@@ -124,56 +124,52 @@ impl Error {
             message: message.into(),
         };
         Self {
-            what,
-            errors: vec![(Stage::Parse, problem)],
+            errors: vec![(what, Stage::Parse, problem)],
         }
     }
 
     /// All that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.errors.iter().map(|(_, problem)| problem)
+        self.errors.iter().map(|(_, _, problem)| problem)
     }
+}
 
-    fn heading(&self, stage: Stage) -> String {
-        match stage {
-            Stage::Parse => format!("failed to parse {} config", self.what),
-            Stage::Structure => format!("{} config validation failed", self.what),
-            Stage::Files => format!(
-                "{} config file reference validation failed: file reference errors",
-                self.what
-            ),
-            Stage::Semantic => format!("{} config semantic validation failed", self.what),
-            Stage::Version => format!("{} version validation failed", self.what),
+/// Upstream's words for what failed.
+fn heading(what: &str, stage: Stage) -> String {
+    match stage {
+        Stage::Parse => format!("failed to load {what} config: failed to parse {what} config YAML"),
+        Stage::Structure => format!("{what} config validation failed"),
+        Stage::Files => {
+            format!("{what} config file reference validation failed: file reference errors")
         }
+        Stage::Semantic => format!("{what} config semantic validation failed: validation failed"),
+        Stage::Version => format!("{what} version validation failed"),
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("failed to load adapter configuration")?;
-        if let [(_, only)] = self.errors.as_slice()
+        if let [(_, _, only)] = self.errors.as_slice()
             && only.file.is_empty()
         {
             return write!(f, ": {only}");
         }
-        let mut stages: Vec<Stage> = self.errors.iter().map(|(stage, _)| *stage).collect();
-        stages.dedup();
-        let mut listed = 0;
-        for stage in stages {
-            let of_stage: Vec<&Problem> = self
-                .errors
-                .iter()
-                .filter(|(at, _)| *at == stage)
-                .map(|(_, problem)| problem)
-                .collect();
-            write!(f, "\n{}: {} error(s):", self.heading(stage), of_stage.len())?;
-            for problem in of_stage {
-                if listed == MAX_LISTED {
-                    return write!(f, "\n  … and {} more", self.errors.len() - listed);
-                }
-                listed += 1;
-                write!(f, "\n  - {problem}")?;
+        let mut section = None;
+        for (listed, (what, stage, problem)) in self.errors.iter().enumerate() {
+            if section != Some((*what, *stage)) {
+                section = Some((*what, *stage));
+                let count = self
+                    .errors
+                    .iter()
+                    .filter(|(w, s, _)| section == Some((*w, *s)))
+                    .count();
+                write!(f, "\n{} with {count} error(s):", heading(what, *stage))?;
             }
+            if listed == MAX_LISTED {
+                return write!(f, "\n  … and {} more", self.errors.len() - listed);
+            }
+            write!(f, "\n  - {problem}")?;
         }
         Ok(())
     }

@@ -100,11 +100,13 @@ mod tests {
             min,
             max,
         };
-        Kind::plain(Entity {
-            kind: "Cluster".to_owned(),
-            references: vec![rule],
-            ..Entity::default()
-        })
+        Kind {
+            entity: Entity {
+                kind: "Cluster".to_owned(),
+                references: vec![rule],
+                ..Entity::default()
+            },
+        }
     }
 
     fn link(id: &str, kind: &str) -> ObjectReference {

@@ -7,7 +7,6 @@ mod faults;
 mod identity;
 mod legacy;
 mod lists;
-mod mapping;
 mod model;
 mod references;
 mod server;

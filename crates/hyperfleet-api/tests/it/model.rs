@@ -249,7 +249,6 @@ fn load(command: &Command) -> Load {
     Load {
         id,
         reach,
-        specs: false,
         targets: Vec::new(),
     }
 }

@@ -107,11 +107,12 @@ impl Engine {
         };
         managed.store(&mut object);
         set_api_version(&mut object, &resource.storage_api_version());
-        let stored = (!options.dry_run).then(|| self.store(key, &mut object));
+        if !options.dry_run {
+            object = self.store(key, object).value();
+        }
         set_api_version(&mut object, &resource.api_version());
         Ok(Outcome {
             object,
-            stored,
             created: true,
             removed: false,
             warnings,

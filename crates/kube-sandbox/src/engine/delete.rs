@@ -81,7 +81,6 @@ impl Engine {
         });
         Ok(Outcome {
             object: list,
-            stored: None,
             created: false,
             removed: true,
             warnings: Vec::new(),
@@ -122,7 +121,6 @@ impl Engine {
         if options.dry_run {
             return Ok(Outcome {
                 object: before,
-                stored: None,
                 created: false,
                 removed: false,
                 warnings: Vec::new(),
@@ -136,7 +134,6 @@ impl Engine {
         set_api_version(&mut object, &resource.api_version());
         Ok(Outcome {
             object,
-            stored: None,
             created: false,
             removed,
             warnings: Vec::new(),
@@ -184,7 +181,7 @@ impl Engine {
         if holds_namespace(&value) {
             set_status(&mut value, "phase", "Terminating".into());
         }
-        Some(self.store(key.clone(), &mut value))
+        Some(self.store(key.clone(), value))
     }
 }
 

@@ -262,10 +262,7 @@ impl Manifest {
     pub fn facts(&self) -> ManifestFacts<'_> {
         ManifestFacts {
             meta: self.meta.clone(),
-            applied: Some(match &self.outcome {
-                Ok(()) => Ok(()),
-                Err(failure) => Err(failure),
-            }),
+            applied: Some(self.outcome.as_ref().map(|()| ())),
             generation: self.generation,
             seen: &self.seen,
             feedback: self.evaluated.as_ref(),

@@ -1,0 +1,691 @@
+//! Phase `resources`: discover, delete, render, apply, discover again.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::apply::{self, Decision, Desired, decide};
+use super::discovery::{self, Find, MANIFEST_WORK, Wanted, carried, with_status};
+use super::outcome::{Phase, ResourceResult, Touched};
+use super::{PhaseError, Run};
+use crate::config::task::{DeleteRule, Manifest, Resource};
+use crate::lang::{Expression, matched};
+use crate::policy::{Failure, FailureClass, Gvk, Observed, Operation, Overrides};
+use crate::transport::{Error, Transport, gvk_of};
+use kube_access::object;
+
+/// What a resource looks like at the end of the phase.
+struct State {
+    /// Index in the task config.
+    index: usize,
+    target: Option<String>,
+    desired: Option<Value>,
+    /// The ManifestWork or the live object.
+    object: Option<Value>,
+    deleting: bool,
+    operation: Option<Operation>,
+    failure: Option<Failure>,
+    refusal: Option<Overrides>,
+}
+
+impl State {
+    fn new(index: usize) -> Self {
+        Self {
+            index,
+            target: None,
+            desired: None,
+            object: None,
+            deleting: false,
+            operation: None,
+            failure: None,
+            refusal: None,
+        }
+    }
+}
+
+/// Whether the loop goes on after a failed resource.
+enum Stop {
+    /// Apply failures stop the phase.
+    Here(Failure),
+    /// Failures around deletion are collected.
+    Later(Failure),
+}
+
+impl Run<'_> {
+    pub(super) async fn resources(&mut self) -> Result<(), PhaseError> {
+        let task = Arc::clone(&self.pipeline.task);
+        let mut states: Vec<State> = (0..task.resources.len()).map(State::new).collect();
+        let result = self.process(&task.resources, &mut states).await;
+        self.map_policies(&task.resources, &states, None);
+        result
+    }
+
+    /// Looks at what exists without changing anything, for the policies only.
+    pub(super) async fn observe_only(&mut self) {
+        if self.pipeline.policies.is_empty() {
+            return;
+        }
+        self.enter(Phase::Resources);
+        let task = Arc::clone(&self.pipeline.task);
+        let mut states = Vec::new();
+        for (index, resource) in task.resources.iter().enumerate() {
+            let handled = resource
+                .gvk
+                .iter()
+                .chain(&resource.carried)
+                .any(|gvk| self.is_handled(gvk));
+            if !handled {
+                continue;
+            }
+            let mut state = State::new(index);
+            if let Ok(target) = self.target(resource)
+                && let Ok(found) = self.discover(resource, target.as_deref()).await
+            {
+                if let Some(found) = &found {
+                    self.touch(target.as_deref(), found);
+                }
+                state.target = target;
+                state.object = found;
+            }
+            states.push(state);
+        }
+        let reason = self
+            .trace
+            .skipped
+            .clone()
+            .or_else(|| self.trace.errors.values().next().cloned());
+        self.map_policies(
+            &task.resources,
+            &states,
+            Some(reason.as_deref().unwrap_or("skipped")),
+        );
+    }
+
+    async fn process(
+        &mut self,
+        resources: &[Resource],
+        states: &mut [State],
+    ) -> Result<(), PhaseError> {
+        if resources.iter().any(Resource::has_lifecycle) {
+            self.pre_discover(resources).await?;
+        }
+        let mut messages: Vec<String> = Vec::new();
+        let mut transient = false;
+        let mut failed_step = String::new();
+        for (index, (resource, state)) in resources.iter().zip(states.iter_mut()).enumerate() {
+            self.step.clone_from(&resource.name);
+            let mut result = ResourceResult {
+                name: resource.name.clone(),
+                kind: resource
+                    .gvk
+                    .as_ref()
+                    .map(|gvk| gvk.kind.clone())
+                    .unwrap_or_default(),
+                ..ResourceResult::default()
+            };
+            let outcome = self.resource(resource, state, &mut result).await;
+            let stop = matches!(outcome, Err(Stop::Here(_)));
+            match outcome {
+                Ok(decision) => {
+                    tracing::info!(
+                        "Resource[{index}] processed: operation={} reason={}",
+                        decision.operation.as_str(),
+                        decision.reason
+                    );
+                    state.operation = Some(decision.operation);
+                    result.operation = Some(decision.operation);
+                    result.reason = decision.reason;
+                }
+                Err(Stop::Here(failure) | Stop::Later(failure)) => {
+                    tracing::warn!("Resource[{index}] processed: FAILED - {}", failure.message);
+                    let error = PhaseError::from_failure(&resource.name, &failure);
+                    let execution = error.execution(Phase::Resources);
+                    self.scope
+                        .meta
+                        .resource_errors
+                        .insert(resource.name.clone(), execution.clone());
+                    // A failed apply is the reason to show; of failed deletes the first one.
+                    if stop || self.scope.meta.execution_error.is_none() {
+                        self.scope.meta.execution_error = Some(execution);
+                    }
+                    transient |= error.transient;
+                    if failed_step.is_empty() || stop {
+                        failed_step.clone_from(&resource.name);
+                    }
+                    result.error = Some(failure.message.clone());
+                    messages.push(failure.message.clone());
+                    state.failure = Some(failure);
+                }
+            }
+            self.trace.resources.push(result);
+            if stop {
+                break;
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        Err(PhaseError {
+            step: failed_step,
+            message: messages.join("\n"),
+            transient,
+        })
+    }
+
+    /// With any `lifecycle`, all resources are looked up before the first is processed.
+    async fn pre_discover(&mut self, resources: &[Resource]) -> Result<(), PhaseError> {
+        for resource in resources {
+            self.step.clone_from(&resource.name);
+            let found = match self.target(resource) {
+                Ok(target) => self.discover(resource, target.as_deref()).await,
+                Err(failure) => Err(Error::new(failure.class, failure.message)),
+            };
+            match found {
+                Ok(Some(found)) => drop(self.scope.resources.insert(resource.name.clone(), found)),
+                Ok(None) => {}
+                Err(error) => {
+                    let error = PhaseError::transport(
+                        &resource.name,
+                        &error.context("pre-discovery failed"),
+                    );
+                    self.scope.meta.execution_error = Some(error.execution(Phase::Resources));
+                    self.scope
+                        .meta
+                        .resource_errors
+                        .insert(resource.name.clone(), error.execution(Phase::Resources));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn resource(
+        &mut self,
+        resource: &Resource,
+        state: &mut State,
+        result: &mut ResourceResult,
+    ) -> Result<Decision, Stop> {
+        state.target = self.target(resource).map_err(Stop::Here)?;
+        let existing = self.scope.resources.get(&resource.name).cloned();
+        state.object.clone_from(&existing);
+        if let Some(when) = &resource.create_when
+            && existing.is_none()
+            && !self.lifecycle(when, "create").map_err(Stop::Later)?
+        {
+            let reason = "lifecycle.create.when condition evaluated to false";
+            self.scope
+                .meta
+                .skip_resources(&format!("{}: {reason}", resource.name));
+            return Ok(Decision {
+                operation: Operation::Skip,
+                reason: reason.into(),
+            });
+        }
+        if let Some(rule) = &resource.delete
+            && self.lifecycle(&rule.when, "delete").map_err(Stop::Later)?
+        {
+            state.deleting = true;
+            return self
+                .delete(resource, rule, state, result)
+                .await
+                .map_err(Stop::Later);
+        }
+        self.apply(resource, state, result)
+            .await
+            .map_err(Stop::Here)
+    }
+
+    /// A lifecycle condition that can't be evaluated fails the resource: guessing could delete or keep too much.
+    fn lifecycle(&self, when: &Expression, what: &str) -> Result<bool, Failure> {
+        let roots = self.scope.roots();
+        when.evaluate(&self.scope.variables(&roots))
+            .map(|value| matched(&value))
+            .map_err(|error| {
+                internal(format!(
+                    "lifecycle.{what}.when condition can't be evaluated: {error}"
+                ))
+            })
+    }
+
+    async fn delete(
+        &mut self,
+        resource: &Resource,
+        rule: &DeleteRule,
+        state: &mut State,
+        result: &mut ResourceResult,
+    ) -> Result<Decision, Failure> {
+        let target = state.target.clone();
+        let target = target.as_deref();
+        let transport = self.transport(resource)?;
+        let gvk = self.kind(resource)?;
+        let wanted = self.wanted(resource)?;
+        let find = |context: &'static str| {
+            let (transport, gvk, wanted) = (Arc::clone(&transport), gvk.clone(), wanted.clone());
+            async move {
+                let found = discovery::find(transport.as_ref(), target, &gvk, &wanted).await;
+                found.map_err(|error| failure(error.context(context)))
+            }
+        };
+        let done = |reason: &str| Decision {
+            operation: Operation::Delete,
+            reason: reason.into(),
+        };
+        result.kind.clone_from(&gvk.kind);
+        let Some(live) = find("failed to discover resource for deletion").await? else {
+            self.scope.resources.remove(&resource.name);
+            state.object = None;
+            return Ok(done("resource already deleted or never existed"));
+        };
+        self.touch(target, &live);
+        describe(&live, result);
+        result.before = Some(live.clone());
+        let name = object::name(&live).unwrap_or_default().to_owned();
+        let namespace = object::namespace(&live).map(str::to_owned);
+        if !object::is_deleting(&live) {
+            tracing::info!(
+                resource = %resource.name,
+                "deleting {} {name}: operation=delete propagationPolicy={:?}", gvk.kind, rule.propagation
+            );
+            let namespace = namespace.as_deref().filter(|_| target.is_none());
+            transport
+                .delete(target, &gvk, namespace, &name, rule.propagation)
+                .await
+                .map_err(|error| failure(error.context("failed to delete resource")))?;
+        }
+        match find("failed to discover resource after deletion").await {
+            Ok(None) => {
+                self.scope.resources.remove(&resource.name);
+                state.object = None;
+            }
+            // Still there, or nobody can tell: whoever waits for it waits for the next event.
+            Ok(Some(remaining)) => self.store(resource, state, remaining),
+            Err(error) => {
+                tracing::warn!(resource = %resource.name, "{}", error.message);
+                self.store(resource, state, live);
+            }
+        }
+        Ok(done("lifecycle.delete.when evaluated to true"))
+    }
+
+    async fn apply(
+        &mut self,
+        resource: &Resource,
+        state: &mut State,
+        result: &mut ResourceResult,
+    ) -> Result<Decision, Failure> {
+        let transport = self.transport(resource)?;
+        let object = self
+            .manifest(resource)
+            .map_err(|error| internal(format!("failed to render manifest: {error}")))?;
+        describe(&object, result);
+        if self.pipeline.recording {
+            result.manifest = Some(object.clone());
+        }
+        state.desired = Some(object.clone());
+        let applying = |error: Error| failure(error.context("failed to apply resource"));
+        let Some(gvk) = gvk_of(&object) else {
+            return Err(internal(
+                "failed to apply resource: manifest has no apiVersion and kind".into(),
+            ));
+        };
+        let Some(name) = object::name(&object)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+        else {
+            return Err(internal(
+                "failed to apply resource: manifest has no metadata.name".into(),
+            ));
+        };
+        transport.check(&object).map_err(applying)?;
+        let target = state.target.clone();
+        let target = target.as_deref();
+        let namespace = object::namespace(&object).map(str::to_owned);
+        let current = transport
+            .get(target, &gvk, namespace.as_deref(), &name)
+            .await
+            .map_err(applying)?;
+        let decision = decide(current.as_ref(), &object, resource.recreate_on_change);
+        let desired = Desired {
+            resource: &resource.name,
+            gvk: &gvk,
+            object: &object,
+            target,
+        };
+        if decision.operation != Operation::Skip
+            && let Err(refusal) = self.review(&desired, current.as_ref())
+        {
+            if let Some(current) = current {
+                self.touch(target, &current);
+                self.store(resource, state, current);
+            }
+            state.refusal = Some(refusal.overrides);
+            return Err(refusal.failure);
+        }
+        let decision = apply::write(transport.as_ref(), &desired, current.as_ref(), decision)
+            .await
+            .map_err(applying)?;
+
+        let wanted = self.wanted(resource)?;
+        let unchanged = current
+            .filter(|_| decision.operation == Operation::Skip && is_by_name(&wanted, &object));
+        let found = match unchanged {
+            Some(current) => current,
+            None => {
+                let after =
+                    |message: String| format!("failed to discover resource after apply: {message}");
+                discovery::find(transport.as_ref(), target, &gvk, &wanted)
+                    .await
+                    .map_err(|error| {
+                        failure(Error {
+                            message: after(error.message),
+                            ..error
+                        })
+                    })?
+                    .ok_or_else(|| Failure {
+                        class: FailureClass::Transient,
+                        message: after(format!("{} {name} is not found", gvk.kind)),
+                    })?
+            }
+        };
+        self.touch(target, &found);
+        self.store(resource, state, found);
+        self.nested(resource)?;
+        Ok(decision)
+    }
+
+    /// The objects inside of the resource, under their own names.
+    fn nested(&mut self, resource: &Resource) -> Result<(), Failure> {
+        for nested in &resource.nested {
+            if nested.name == resource.name {
+                tracing::warn!(resource = %resource.name, "nested discovery has the name of its resource: skipped");
+                continue;
+            }
+            if self.scope.resources.contains_key(&nested.name) {
+                return Err(internal(format!(
+                    "nested discovery key collision: {:?} already exists in context",
+                    nested.name
+                )));
+            }
+            let wanted = match self.render_discovery(&nested.discovery) {
+                Ok(wanted) => wanted,
+                Err(error) => {
+                    tracing::warn!(nested = %nested.name, "nested discovery can't be rendered: {error}");
+                    continue;
+                }
+            };
+            let found = self
+                .scope
+                .resources
+                .get(&resource.name)
+                .and_then(|parent| discovery::nested(parent, &wanted));
+            match found {
+                Some(found) => drop(self.scope.resources.insert(nested.name.clone(), found)),
+                None => {
+                    tracing::warn!(nested = %nested.name, "nested discovery finds nothing in {}", resource.name)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, resource: &Resource, state: &mut State, object: Value) {
+        state.object = Some(object.clone());
+        self.scope.resources.insert(resource.name.clone(), object);
+    }
+
+    fn touch(&mut self, target: Option<&str>, object: &Value) {
+        if let (Some(gvk), Some(name)) = (gvk_of(object), object::name(object)) {
+            let touched = Touched {
+                target: target.map(str::to_owned),
+                gvk,
+                namespace: object::namespace(object).map(str::to_owned),
+                name: name.to_owned(),
+            };
+            if !self.touched.contains(&touched) {
+                self.touched.push(touched);
+            }
+        }
+    }
+
+    // --- what a resource is and where it lives ---
+
+    fn target(&self, resource: &Resource) -> Result<Option<String>, Failure> {
+        let Some(text) = &resource.target else {
+            return Ok(None);
+        };
+        let target = text.render(self.scope.data()).map_err(|error| {
+            internal(format!("failed to render targetCluster template: {error}"))
+        })?;
+        if target.trim().is_empty() {
+            return Err(internal(
+                "consumer name (target cluster) is required: transport.maestro.target_cluster is empty".into(),
+            ));
+        }
+        Ok(Some(target))
+    }
+
+    fn transport(&self, resource: &Resource) -> Result<Arc<dyn Transport>, Failure> {
+        let (transport, name) = match resource.target {
+            Some(_) => (&self.pipeline.transports.maestro, "maestro"),
+            None => (&self.pipeline.transports.kubernetes, "kubernetes"),
+        };
+        transport
+            .clone()
+            .ok_or_else(|| internal(format!("no {name} client is configured")))
+    }
+
+    fn wanted(&self, resource: &Resource) -> Result<Wanted, Failure> {
+        self.render_discovery(&resource.discovery)
+            .map_err(|error| internal(format!("failed to render discovery: {error}")))
+    }
+
+    /// The kind, rendering the manifest if it does not say so literally.
+    fn kind(&self, resource: &Resource) -> Result<Gvk, Failure> {
+        if let Some(gvk) = &resource.gvk {
+            return Ok(gvk.clone());
+        }
+        let object = self
+            .manifest(resource)
+            .map_err(|error| internal(format!("kind of the manifest: {error}")))?;
+        gvk_of(&object).ok_or_else(|| internal("manifest has no apiVersion and kind".into()))
+    }
+
+    async fn discover(
+        &self,
+        resource: &Resource,
+        target: Option<&str>,
+    ) -> Result<Option<Value>, Error> {
+        let internal = |failure: Failure| Error::new(failure.class, failure.message);
+        let transport = self.transport(resource).map_err(internal)?;
+        let wanted = self.wanted(resource).map_err(internal)?;
+        discovery::find(
+            transport.as_ref(),
+            target,
+            &self.kind(resource).map_err(internal)?,
+            &wanted,
+        )
+        .await
+    }
+
+    fn manifest(&self, resource: &Resource) -> Result<Value, String> {
+        let data = self.scope.data();
+        let value = match &resource.manifest {
+            Manifest::Map(shape) => shape
+                .render_plain(data)
+                .map_err(|error| format!("failed to render manifest template: {}", error.0))?,
+            Manifest::Text(text) => {
+                let rendered = text
+                    .render(data)
+                    .map_err(|error| format!("failed to render manifest template: {error}"))?;
+                let documents = go_compat::yaml::documents_config(&rendered).map_err(|error| {
+                    format!("failed to parse rendered manifest as YAML: {error}")
+                })?;
+                documents.into_iter().next().unwrap_or(Value::Null)
+            }
+        };
+        match value {
+            Value::Object(map) if !map.is_empty() => Ok(Value::Object(map)),
+            Value::Object(_) | Value::Null => Err("empty manifest: it renders to nothing".into()),
+            _ => Err("empty manifest: it does not render to a map".into()),
+        }
+    }
+
+    // --- policies ---
+
+    fn is_handled(&self, gvk: &Gvk) -> bool {
+        self.pipeline
+            .policies
+            .iter()
+            .any(|policy| policy.handles(gvk))
+    }
+
+    /// Lets the policies read what is known, and remembers what they want changed in the report.
+    fn map_policies(&mut self, resources: &[Resource], states: &[State], skipped: Option<&str>) {
+        let mut collected = Vec::new();
+        for state in states {
+            let Some(resource) = resources.get(state.index) else {
+                continue;
+            };
+            for seen in self.seen_objects(resource, state) {
+                let observed = Observed {
+                    resource: &resource.name,
+                    gvk: &seen.gvk,
+                    object: seen.object.as_ref(),
+                    work: state.object.as_ref().filter(|_| seen.in_work),
+                    desired: seen.desired.as_ref(),
+                    target: state.target.as_deref(),
+                    params: self.scope.data().as_object().unwrap_or(self.settings()),
+                    generation: self.generation(),
+                    deleting: state.deleting,
+                    operation: state.operation,
+                    failure: state.failure.as_ref(),
+                    skipped,
+                    settings: self.settings(),
+                    now: self.now,
+                };
+                for policy in self
+                    .pipeline
+                    .policies
+                    .iter()
+                    .filter(|policy| policy.handles(&seen.gvk))
+                {
+                    collected.extend(policy.map(&observed));
+                }
+            }
+            collected.extend(state.refusal.clone());
+        }
+        self.overrides.extend(collected);
+    }
+
+    /// The objects of a resource that a policy handles: itself, or what it carries now or would carry.
+    fn seen_objects(&self, resource: &Resource, state: &State) -> Vec<Seen> {
+        let is_work = resource
+            .gvk
+            .as_ref()
+            .is_some_and(|gvk| gvk.kind == MANIFEST_WORK)
+            || state
+                .desired
+                .as_ref()
+                .or(state.object.as_ref())
+                .and_then(object::kind)
+                == Some(MANIFEST_WORK);
+        if !is_work {
+            let known = state
+                .desired
+                .as_ref()
+                .or(state.object.as_ref())
+                .and_then(gvk_of)
+                .or_else(|| resource.gvk.clone());
+            return known
+                .filter(|gvk| self.is_handled(gvk))
+                .map(|gvk| Seen {
+                    gvk,
+                    object: state.object.clone(),
+                    desired: state.desired.clone(),
+                    in_work: false,
+                })
+                .into_iter()
+                .collect();
+        }
+        let mut seen: Vec<Seen> = Vec::new();
+        for desired in state.desired.iter().flat_map(carried) {
+            let Some(gvk) = gvk_of(desired).filter(|gvk| self.is_handled(gvk)) else {
+                continue;
+            };
+            let object = state.object.as_ref().and_then(|work| {
+                apply::same_object(work, &gvk, desired)
+                    .map(|manifest| with_status(work, manifest.clone()))
+            });
+            seen.push(Seen {
+                gvk,
+                object,
+                desired: Some(desired.clone()),
+                in_work: true,
+            });
+        }
+        for manifest in state.object.iter().flat_map(carried) {
+            let Some(gvk) = gvk_of(manifest).filter(|gvk| self.is_handled(gvk)) else {
+                continue;
+            };
+            let known = seen.iter().any(|seen| {
+                seen.gvk == gvk
+                    && seen.desired.as_ref().is_some_and(|have| {
+                        object::name(have) == object::name(manifest)
+                            && object::namespace(have) == object::namespace(manifest)
+                    })
+            });
+            if let (false, Some(work)) = (known, &state.object) {
+                let object = Some(with_status(work, manifest.clone()));
+                seen.push(Seen {
+                    gvk,
+                    object,
+                    desired: None,
+                    in_work: true,
+                });
+            }
+        }
+        if seen.is_empty() {
+            let kinds = resource.carried.iter().filter(|gvk| self.is_handled(gvk));
+            seen.extend(kinds.map(|gvk| Seen {
+                gvk: gvk.clone(),
+                object: None,
+                desired: None,
+                in_work: true,
+            }));
+        }
+        seen
+    }
+}
+
+/// One object as a policy sees it.
+struct Seen {
+    gvk: Gvk,
+    object: Option<Value>,
+    desired: Option<Value>,
+    in_work: bool,
+}
+
+fn is_by_name(wanted: &Wanted, object: &Value) -> bool {
+    matches!(&wanted.by, Find::Name(name) if object::name(object) == Some(name))
+}
+
+fn describe(object: &Value, result: &mut ResourceResult) {
+    result.kind = object::kind(object).unwrap_or_default().to_owned();
+    result.namespace = object::namespace(object).unwrap_or_default().to_owned();
+    result.object = object::name(object).unwrap_or_default().to_owned();
+}
+
+fn internal(message: String) -> Failure {
+    Failure {
+        class: FailureClass::Internal,
+        message,
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    Failure {
+        class: error.class,
+        message: error.message,
+    }
+}

@@ -1,0 +1,203 @@
+//! Changes of the objects that the adapter made.
+//!
+//! One watch follows all works of this source. On Kubernetes there is one watch of metadata per kind and namespace that
+//! has such objects. A watch is a hint: a change that is missed is found by the next pulse.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use futures::StreamExt as _;
+use kube_access::watch::{Event, Selection};
+use kube_access::{Gvk, object};
+use maestro_client::{WatchEvent, WatchOptions};
+use manifestwork::ManifestWork;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::clients::Clients;
+use crate::pipeline::MANIFEST_WORK;
+use crate::pipeline::outcome::Touched;
+
+/// Kinds and namespaces that are watched on the adapter's own cluster.
+const MAX_KUBERNETES_WATCHES: usize = 100;
+
+pub(super) struct Watches {
+    clients: Clients,
+    changes: mpsc::Sender<Touched>,
+    stop: CancellationToken,
+    kubernetes: BTreeSet<(Gvk, Option<String>)>,
+    tasks: JoinSet<()>,
+}
+
+impl Watches {
+    pub(super) fn new(
+        clients: &Clients,
+        changes: mpsc::Sender<Touched>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            clients: clients.clone(),
+            changes,
+            stop,
+            kubernetes: BTreeSet::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Follows all works of this source in a task of its own.
+    pub(super) fn follow_maestro(&self, tasks: &mut JoinSet<()>) {
+        let Some(client) = self.clients.maestro.clone() else {
+            return;
+        };
+        let (changes, stop) = (self.changes.clone(), self.stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = follow_works(client, changes) => {}
+            }
+        });
+    }
+
+    /// Makes sure that the kinds of these objects are watched.
+    pub(super) fn follow(&mut self, touched: &[Touched]) {
+        let Some(client) = &self.clients.kubernetes else {
+            return;
+        };
+        for touched in touched.iter().filter(|touched| touched.target.is_none()) {
+            let place = (touched.gvk.clone(), touched.namespace.clone());
+            if self.kubernetes.contains(&place) {
+                continue;
+            }
+            if self.kubernetes.len() >= MAX_KUBERNETES_WATCHES {
+                tracing::debug!(kind = %place.0.kind, "too many kinds and namespaces to watch: left to the next pulse");
+                continue;
+            }
+            self.kubernetes.insert(place.clone());
+            let (client, changes, stop) = (client.clone(), self.changes.clone(), self.stop.clone());
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = follow_kind(client, place.0, place.1, changes) => {}
+                }
+            });
+        }
+    }
+}
+
+async fn follow_works(client: maestro_client::Client, changes: mpsc::Sender<Touched>) {
+    let mut watch = client.all_works().watch(WatchOptions::default());
+    let mut synced = false;
+    while let Some(event) = watch.next_event().await {
+        let work = match &event {
+            WatchEvent::Synced => {
+                synced = true;
+                continue;
+            }
+            // What is there when the watch begins has no run yet that could be repeated.
+            WatchEvent::Added(_) if !synced => continue,
+            WatchEvent::Interrupted(error) => {
+                tracing::warn!(
+                    "the watch of own works is interrupted and goes on trying: {}",
+                    error.0
+                );
+                continue;
+            }
+            WatchEvent::Added(work) | WatchEvent::Modified(work) | WatchEvent::Deleted(work) => {
+                work
+            }
+        };
+        tracing::debug!(consumer = %work.metadata.namespace, manifestwork = %work.metadata.name, "own work changed");
+        if changes.send(of_work(work)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn of_work(work: &ManifestWork) -> Touched {
+    Touched {
+        target: Some(work.metadata.namespace.clone()),
+        gvk: Gvk::new(&work.api_version, MANIFEST_WORK),
+        namespace: Some(work.metadata.namespace.clone()),
+        name: work.metadata.name.clone(),
+    }
+}
+
+async fn follow_kind(
+    client: kube_access::Client,
+    gvk: Gvk,
+    namespace: Option<String>,
+    changes: mpsc::Sender<Touched>,
+) {
+    let resource = match client.resolve(&gvk.api_version(), &gvk.kind).await {
+        Ok(resource) => resource,
+        Err(error) => {
+            tracing::debug!(kind = %gvk.kind, "own objects are not watched: {error}");
+            return;
+        }
+    };
+    let selection = Selection {
+        metadata_only: true,
+        ..Selection::default()
+    };
+    let mut events = client.watch(&resource, namespace.as_deref(), selection);
+    // Version of each object, so that a list after a gap tells what changed in it.
+    // The first list tells everything: something may have changed since the run that asked for this watch.
+    let mut known: HashMap<String, u64> = HashMap::new();
+    while let Some(event) = events.next().await {
+        let changed: Vec<Value> = match event {
+            Event::Applied(object) => {
+                known.insert(key(&object), fingerprint(&object));
+                vec![object]
+            }
+            Event::Deleted(object) => {
+                known.remove(&key(&object));
+                vec![object]
+            }
+            Event::Listed(objects) => {
+                let now: HashMap<String, u64> = objects
+                    .iter()
+                    .map(|object| (key(object), fingerprint(object)))
+                    .collect();
+                let changed = objects
+                    .into_iter()
+                    .filter(|object| known.get(&key(object)) != now.get(&key(object)))
+                    .collect();
+                known = now;
+                changed
+            }
+            Event::Failed(error) => {
+                tracing::debug!(kind = %gvk.kind, "the watch of own objects is interrupted: {error}");
+                continue;
+            }
+        };
+        for object in changed {
+            let touched = Touched {
+                target: None,
+                gvk: gvk.clone(),
+                namespace: object::namespace(&object).map(str::to_owned),
+                name: object::name(&object).unwrap_or_default().to_owned(),
+            };
+            if changes.send(touched).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn key(object: &Value) -> String {
+    format!(
+        "{}/{}",
+        object::namespace(object).unwrap_or_default(),
+        object::name(object).unwrap_or_default()
+    )
+}
+
+fn fingerprint(object: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (object::uid(object), object::resource_version(object)).hash(&mut hasher);
+    hasher.finish()
+}
