@@ -38,6 +38,9 @@ pub struct Args {
     /// Verify JWTs; only `false` is supported: let a gateway verify them and set the identity header
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub server_jwt_enabled: Option<bool>,
+    /// How long to accept requests after readiness has ended, e.g. 5s [default: 0s]
+    #[arg(long, value_name = "DURATION")]
+    pub server_drain_delay: Option<String>,
     /// Keep resources in this SQLite file (`:memory:` for nowhere)
     #[arg(long, value_name = "FILE")]
     pub db_file: Option<String>,
@@ -98,6 +101,8 @@ struct Server {
     identity_header: String,
     tenant: identity::Tenant,
     openapi_schema_path: String,
+    #[serde(with = "go_compat::duration::serde")]
+    drain_delay: Duration,
     #[serde(rename = "hostname")]
     _hostname: Value,
     #[serde(rename = "timeouts")]
@@ -180,7 +185,7 @@ fn defaults() -> Value {
     json!({
         "server": {
             "host": "localhost", "port": 8000, "tls": {"enabled": false, "cert_file": "", "key_file": ""}, "jwt": {"enabled": false},
-            "identity_header": "", "tenant": {}, "openapi_schema_path": "", "hostname": null, "timeouts": null,
+            "identity_header": "", "tenant": {}, "openapi_schema_path": "", "drain_delay": "0s", "hostname": null, "timeouts": null,
         },
         "database": {
             "dialect": "", "file": "", "host": "", "port": 5432, "name": "hyperfleet", "username": "hyperfleet", "password": "",
@@ -193,7 +198,7 @@ fn defaults() -> Value {
 }
 
 /// Variables and the keys they set.
-const ENV: [(&str, &str); 20] = [
+const ENV: [(&str, &str); 21] = [
     ("SERVER_HOST", "server.host"),
     ("SERVER_PORT", "server.port"),
     ("SERVER_TLS_ENABLED", "server.tls.enabled"),
@@ -202,6 +207,7 @@ const ENV: [(&str, &str); 20] = [
     ("SERVER_JWT_ENABLED", "server.jwt.enabled"),
     ("SERVER_IDENTITY_HEADER", "server.identity_header"),
     ("SERVER_OPENAPI_SCHEMA_PATH", "server.openapi_schema_path"),
+    ("SERVER_DRAIN_DELAY", "server.drain_delay"),
     ("DATABASE_FILE", "database.file"),
     ("DATABASE_HOST", "database.host"),
     ("DATABASE_PORT", "database.port"),
@@ -255,6 +261,11 @@ impl Args {
                 "--server-openapi-schema-path",
                 "server.openapi_schema_path",
                 text(self.server_openapi_schema_path),
+            )
+            .flag(
+                "--server-drain-delay",
+                "server.drain_delay",
+                text(self.server_drain_delay),
             )
             .flag("--db-file", "database.file", text(self.db_file))
             .flag("--db-host", "database.host", text(self.db_host))
@@ -310,6 +321,7 @@ impl File {
                 path => schema::Source::File(path.into()),
             },
             stuck_after: self.metrics.reconciliation_stuck_threshold,
+            drain_delay: self.server.drain_delay,
             ..Config::default()
         })
     }

@@ -25,6 +25,9 @@ pub struct Config {
     pub spec_schemas: schema::Source,
     /// How long a resource may be unreconciled before it counts as stuck. Default 10 min.
     pub stuck_after: Duration,
+    /// How long requests are still accepted after readiness has ended. Default 0: for a load balancer that takes a while to hear
+    /// of it, choose more.
+    pub drain_delay: Duration,
     /// Version to report. Default: that of this crate.
     pub version: String,
 }
@@ -52,6 +55,7 @@ impl Default for Config {
             tls: None,
             spec_schemas: schema::Source::None,
             stuck_after: Duration::from_secs(600),
+            drain_delay: Duration::ZERO,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

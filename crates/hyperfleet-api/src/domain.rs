@@ -12,6 +12,7 @@
 //! - [`aggregate`]: what adapters say → conditions of the resource
 //! - [`family`]: a resource with its ancestors and descendants, and a draft of what happens to them
 //! - [`lifecycle`]: create, patch, delete, force-delete
+//! - [`mapping`]: conditions that the configuration adds
 //! - [`references`]: links between resources
 //! - [`report`]: an adapter's report
 //! - [`names`]: names and labels
@@ -19,6 +20,7 @@
 pub mod aggregate;
 pub mod family;
 pub mod lifecycle;
+pub mod mapping;
 pub mod names;
 pub mod references;
 pub mod report;

@@ -23,6 +23,7 @@ use tower::service_fn;
 
 use crate::{
     error::{Error, Rejection},
+    health::{Health, Readiness},
     http::{
         identity::Identity,
         query::{Fields, Params},
@@ -51,6 +52,8 @@ pub struct App {
     pub identity: Identity,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether requests can be served.
+    pub health: Health,
     /// Version of this program.
     pub version: String,
 }
@@ -117,7 +120,13 @@ async fn dispatch(app: Arc<App>, request: Request) -> Response {
         headers.insert(REQUEST_ID, id);
     }
     if method == Method::HEAD {
+        let length = axum::body::HttpBody::size_hint(response.body()).exact();
         *response.body_mut() = Body::empty();
+        if let Some(length) = length {
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length.into());
+        }
     }
     let status = response.status().as_u16();
     app.metrics
@@ -131,6 +140,9 @@ async fn dispatch(app: Arc<App>, request: Request) -> Response {
 }
 
 async fn handle(app: Arc<App>, route: Route, request: Request) -> Result<Response, Error> {
+    if app.health.get() == Readiness::Starting && route.action.needs_storage() {
+        return Err(sql_store::Error::unavailable("the start is not complete").into());
+    }
     let (parts, body) = request.into_parts();
     let params = Params::parse(&parts.uri)?;
     let writes = !matches!(parts.method, Method::GET | Method::HEAD);

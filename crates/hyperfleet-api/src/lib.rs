@@ -17,13 +17,14 @@
 //! - [`store`]: SQLite and PostgreSQL
 //! - [`service`]: commands and reads, apart from HTTP
 //! - [`request`], [`http`], [`openapi`]: the wire
-//! - [`error`], [`metrics`]: refusals, failures, figures
+//! - [`error`], [`metrics`], [`health`]: refusals, failures, figures
 //! - [`config`], [`cli`], [`run`]: settings and the running service
 
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod openapi;

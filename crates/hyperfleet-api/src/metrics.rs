@@ -12,7 +12,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::ConstGauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -40,6 +40,8 @@ pub struct Metrics {
     durations: Family<Request, Histogram>,
     started: Family<Kind, Counter>,
     pending: Arc<Mutex<Vec<Pending>>>,
+    connections_open: Gauge,
+    connections_in_use: Gauge,
     stuck_after: Duration,
 }
 
@@ -54,6 +56,8 @@ impl Metrics {
             }),
             started: Family::default(),
             pending: Arc::default(),
+            connections_open: Gauge::default(),
+            connections_in_use: Gauge::default(),
             stuck_after,
         }
     }
@@ -80,6 +84,16 @@ impl Metrics {
             "Times that a resource became unreconciled",
             self.started.clone(),
         );
+        registry.register(
+            "hyperfleet_db_connections_open",
+            "Connections to the database",
+            self.connections_open.clone(),
+        );
+        registry.register(
+            "hyperfleet_db_connections_in_use",
+            "Connections that serve a request",
+            self.connections_in_use.clone(),
+        );
         registry.register_collector(Box::new(self.clone()));
     }
 
@@ -104,6 +118,13 @@ impl Metrics {
                 is_delete: is_delete.to_string(),
             })
             .inc();
+    }
+
+    /// Connections in use and in total now.
+    pub fn set_connections(&self, (in_use, open): (usize, usize)) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.connections_in_use.set(count(in_use));
+        self.connections_open.set(count(open));
     }
 
     /// What is unreconciled now.

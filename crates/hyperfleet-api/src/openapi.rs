@@ -27,13 +27,11 @@ pub fn document(registry: &Registry, version: &str) -> Value {
             collection(&mut paths, &base, kind, &["parent_id"]);
         }
     }
-    let resources = Kind {
-        entity: crate::registry::Entity {
-            kind: "Resource".to_owned(),
-            plural: "resources".to_owned(),
-            ..Default::default()
-        },
-    };
+    let resources = Kind::plain(crate::registry::Entity {
+        kind: "Resource".to_owned(),
+        plural: "resources".to_owned(),
+        ..Default::default()
+    });
     collection(
         &mut paths,
         &format!("{API_PREFIX}/resources"),

@@ -4,7 +4,10 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use hyperfleet_types::condition::{LAST_KNOWN_RECONCILED, RECONCILED};
 use serde::{Deserialize, Serialize};
+
+use crate::domain::mapping::{self, Rule};
 
 /// Longest name of a resource, bytes; what the database column holds.
 pub const MAX_NAME_BYTES: usize = 100;
@@ -43,6 +46,9 @@ pub struct Entity {
     /// Links to other kinds.
     #[serde(default)]
     pub references: Vec<Reference>,
+    /// Conditions beside those of aggregation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<mapping::Config>,
 }
 
 /// What deleting a parent does to its children of a kind.
@@ -72,11 +78,21 @@ pub struct Reference {
 }
 
 /// A checked kind.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Kind {
     /// As configured.
     pub entity: Entity,
+    /// Compiled `conditions`, sorted by type.
+    pub rules: Vec<Rule>,
 }
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.entity == other.entity
+    }
+}
+
+impl Eq for Kind {}
 
 impl std::ops::Deref for Kind {
     type Target = Entity;
@@ -87,6 +103,31 @@ impl std::ops::Deref for Kind {
 }
 
 impl Kind {
+    fn compile(entity: Entity, problems: &mut Vec<String>) -> Self {
+        let mut rules = Vec::new();
+        for (index, config) in entity.conditions.iter().enumerate() {
+            match Rule::compile(config) {
+                Ok(rule) => rules.push(rule),
+                Err(found) => problems.extend(found.into_iter().map(|problem| {
+                    format!(
+                        "{}: conditions[{index}] ({}): {problem}",
+                        entity.kind, config.type_
+                    )
+                })),
+            }
+        }
+        rules.sort_by(|a, b| a.type_().cmp(b.type_()));
+        Self { entity, rules }
+    }
+
+    /// A kind without mapped conditions, not checked.
+    pub fn plain(entity: Entity) -> Self {
+        Self {
+            entity,
+            rules: Vec::new(),
+        }
+    }
+
     /// Shortest and longest name, bytes.
     pub fn name_bounds(&self) -> (usize, usize) {
         let max = if self.name_max_len == 0 {
@@ -134,7 +175,7 @@ impl Registry {
         let mut problems = Vec::new();
         let kinds: Vec<Arc<Kind>> = entities
             .into_iter()
-            .map(|entity| Arc::new(Kind { entity }))
+            .map(|entity| Arc::new(Kind::compile(entity, &mut problems)))
             .collect();
         let (mut by_kind, mut by_plural) = (HashMap::new(), HashMap::new());
         for kind in &kinds {
@@ -158,12 +199,18 @@ impl Registry {
             registry.check_parent(kind, &mut problems);
             registry.check_references(kind, &mut problems);
             check_adapters(kind, &mut problems);
+            registry.check_conditions(kind, &mut problems);
         }
         if problems.is_empty() {
             Ok(registry)
         } else {
             Err(Invalid(problems))
         }
+    }
+
+    /// Whether any kind maps conditions, which may look at the spec.
+    pub fn maps_conditions(&self) -> bool {
+        self.kinds.iter().any(|kind| !kind.rules.is_empty())
     }
 
     /// All kinds.
@@ -247,6 +294,21 @@ impl Registry {
         }
         if self.requires(kind, name, &mut Vec::new()) {
             problems.push(format!("{name}: required references lead in a circle"));
+        }
+    }
+
+    fn check_conditions(&self, kind: &Kind, problems: &mut Vec<String>) {
+        let adapters = self.kinds.iter().flat_map(|kind| &kind.required_adapters);
+        let mut taken: Vec<String> = adapters.map(|adapter| adapter_condition(adapter)).collect();
+        taken.extend([RECONCILED, LAST_KNOWN_RECONCILED].map(str::to_owned));
+        for config in &kind.conditions {
+            if taken.contains(&config.type_) {
+                problems.push(format!(
+                    "{}: condition type {:?} is reserved or listed twice",
+                    kind.kind, config.type_
+                ));
+            }
+            taken.push(config.type_.clone());
         }
     }
 

@@ -1,9 +1,12 @@
 //! From settings to a running service.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use service_runtime::{
-    health::{Gate, Health},
     http::serve,
     metrics::{Build, Metrics as Registry},
     tls,
@@ -13,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Database},
+    health::{Health, Readiness},
     http::{self, App, identity::Identity},
     metrics::Metrics,
     registry,
@@ -21,8 +25,10 @@ use crate::{
     store::{Postgres, Sqlite, Store},
 };
 
-/// How often the storage is asked whether it is there, and what is pending.
+/// How often the storage is asked whether it is there.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is asked what is pending.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why the service can't run.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +77,7 @@ pub struct Service {
     addresses: Addresses,
     tls: Option<tls::Server>,
     registry: Registry,
+    drain_delay: Duration,
 }
 
 #[derive(Debug)]
@@ -132,6 +139,7 @@ impl Service {
                 schemas,
                 identity,
                 metrics: counters,
+                health: Health::new(),
                 version: config.version,
             }),
             database,
@@ -145,6 +153,7 @@ impl Service {
             },
             tls,
             registry,
+            drain_delay: config.drain_delay,
         })
     }
 
@@ -158,12 +167,13 @@ impl Service {
     /// # Errors
     /// A schema that can't be brought up to date, a listener that fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let health = Health::new();
-        let gate = health.gate("database");
-        gate.not_ready("Application is not ready");
+        let health = self.app.health.clone();
+        if matches!(self.database, Opened::Ready) {
+            health.set(Readiness::Ready);
+        }
         // The health port outlives the others, so that it can say that the rest is ending.
         let last = CancellationToken::new();
-        let _stop = last.clone().drop_guard();
+        let _last = last.clone().drop_guard();
         let status = tokio::spawn(serve(self.health, health.router(), None, last.clone()));
         let figures = tokio::spawn(serve(
             self.metrics,
@@ -171,22 +181,25 @@ impl Service {
             None,
             last.clone(),
         ));
-        if let Opened::Postgres(postgres) = &self.database {
-            match postgres.migrate(&shutdown).await {
-                Err(_) if shutdown.is_cancelled() => return Ok(()),
-                result => result?,
-            }
-        }
-        let stop = shutdown.child_token();
-        let _stop_too = stop.clone().drop_guard();
-        let checks = tokio::spawn(check(self.app.clone(), gate, stop.clone()));
+        // `end`: somebody wants this to end. `stop`: no more requests are accepted.
+        let (end, stop) = (shutdown.child_token(), CancellationToken::new());
+        let _stop = stop.clone().drop_guard();
+        let upkeep = tokio::spawn(upkeep(
+            self.app.clone(),
+            self.database,
+            end.clone(),
+            stop.clone(),
+        ));
         let reload = self
             .tls
             .as_ref()
             .map(|tls| tls.spawn_reload(tls::RELOAD_INTERVAL, stop.clone()));
+        // Whoever sends requests here first hears that this ends, and gets a moment to send them elsewhere.
         let announce = async {
-            stop.cancelled().await;
-            health.shutting_down();
+            end.cancelled().await;
+            health.set(Readiness::ShuttingDown);
+            tokio::time::sleep(self.drain_delay).await;
+            stop.cancel();
         };
         let (served, ()) = tokio::join!(
             serve(self.rest, http::router(self.app), self.tls, stop.clone()),
@@ -198,10 +211,12 @@ impl Service {
                 result?;
             }
         }
-        // They watch the same token; an error here would be a panic, which was logged where it happened.
-        let _ = checks.await;
         if let Some(reload) = reload {
+            // It has no result; an error would be a panic, which was logged where it happened.
             let _ = reload.await;
+        }
+        if let Ok(result) = upkeep.await {
+            result?;
         }
         Ok(served?)
     }
@@ -225,21 +240,44 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-/// Keeps readiness and the gauges true.
-async fn check(app: Arc<App>, gate: Gate, shutdown: CancellationToken) {
+/// Brings the schema up to date, then keeps readiness and the gauges true. Requests are answered with 503 until the schema is there.
+async fn upkeep(
+    app: Arc<App>,
+    database: Opened,
+    end: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    if let Opened::Postgres(postgres) = database
+        && let Err(error) = postgres.migrate(&end).await
+    {
+        let wanted = end.is_cancelled();
+        end.cancel();
+        return if wanted { Ok(()) } else { Err(error.into()) };
+    }
+    let mut figures_at: Option<Instant> = None;
     loop {
-        match app.api.store().pending().await {
-            Ok(pending) => {
-                gate.ready();
-                app.metrics.set_pending(pending);
-            }
+        if let Some(usage) = app.api.store().usage() {
+            app.metrics.set_connections(usage);
+        }
+        let outcome = if figures_at.is_none_or(|at| at.elapsed() >= FIGURES_INTERVAL) {
+            figures_at = Some(Instant::now());
+            app.api
+                .store()
+                .pending()
+                .await
+                .map(|pending| app.metrics.set_pending(pending))
+        } else {
+            app.api.store().ping().await
+        };
+        match outcome {
+            Ok(()) => app.health.set(Readiness::Ready),
             Err(error) => {
                 tracing::warn!(%error, "the database does not answer");
-                gate.not_ready("Database connection not available");
+                app.health.set(Readiness::NoDatabase);
             }
         }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
     }

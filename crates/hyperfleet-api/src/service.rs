@@ -121,6 +121,7 @@ impl Api {
         let load = Load {
             id: parent.clone(),
             reach: Reach::Alone,
+            specs: self.registry.maps_conditions(),
             targets: new.targets(),
         };
         let command = Command::Create(Create {
@@ -200,6 +201,7 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::Alone,
+            specs: self.registry.maps_conditions(),
             targets: patch.targets(),
         };
         let ResourcePatch {
@@ -231,6 +233,7 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::All,
+            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         let command = Command::Delete(Delete {
@@ -263,6 +266,7 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::All,
+            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         let command = Command::ForceDelete(ForceDelete { id: id.to_owned() });
@@ -301,6 +305,7 @@ impl Api {
         let load = Load {
             id: Some(id.to_owned()),
             reach: Reach::Up,
+            specs: self.registry.maps_conditions(),
             targets: Vec::new(),
         };
         match self

@@ -30,6 +30,8 @@ pub struct Load {
     pub id: Option<String>,
     /// Who else.
     pub reach: Reach,
+    /// Load the specs of all members, not only of the resource itself.
+    pub specs: bool,
     /// Resources that the change wants to refer to.
     pub targets: Vec<String>,
 }
@@ -152,6 +154,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Failures of the storage.
     async fn pending(&self) -> Result<Vec<Pending>, Error>;
+
+    /// Connections in use and in total, where there are any.
+    fn usage(&self) -> Option<(usize, usize)> {
+        None
+    }
 
     /// Whether the storage answers.
     ///

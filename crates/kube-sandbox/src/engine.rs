@@ -23,7 +23,7 @@ use crate::builtin::{CRD_STORAGE, NAMESPACE_STORAGE};
 use crate::crd;
 use crate::failure::Failure;
 use crate::managed;
-use crate::object::{Key, Object, metadata_text};
+use crate::object::{Key, Object, metadata_text, set_metadata};
 use crate::patch::Patch;
 use crate::registry::Registry;
 use crate::resource::Resource;
@@ -131,6 +131,8 @@ pub enum Write {
 pub struct Outcome {
     /// The object after the write, in the requested version.
     pub object: Value,
+    /// The same as stored, unless nothing was.
+    pub stored: Option<Arc<Object>>,
     /// The object is new.
     pub created: bool,
     /// The object is gone.
@@ -353,15 +355,11 @@ impl Engine {
 
     // === Changing the maps ===
 
-    /// Stores an object (its resourceVersion is set here) and plans what follows.
-    fn store(&mut self, key: Key, mut value: Value) -> Arc<Object> {
+    /// Stores an object, with a new resourceVersion that `value` gets too, and plans what follows.
+    fn store(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
         self.revision += 1;
-        crate::object::set_metadata(
-            &mut value,
-            "resourceVersion",
-            self.revision.to_string().into(),
-        );
-        let object = Arc::new(Object::new(key, self.revision, &value));
+        set_metadata(value, "resourceVersion", self.revision.to_string().into());
+        let object = Arc::new(Object::new(key, self.revision, value));
         let previous = self.insert(Arc::clone(&object));
         if *object.key.storage == *CRD_STORAGE {
             self.rebuild_registry();
@@ -376,17 +374,21 @@ impl Engine {
         object
     }
 
-    /// Removes an object and plans what follows. Returns its last state.
-    fn remove(&mut self, key: &Key, last: Option<Value>) -> Option<Arc<Object>> {
+    /// Removes an object whose last state is `last`, or the stored one, and plans what follows. Returns the last state
+    /// with the resourceVersion of the removal, which `last` gets too.
+    fn remove(&mut self, key: &Key, last: Option<&mut Value>) -> Option<Arc<Object>> {
         let previous = self.forget(key)?;
         self.revision += 1;
-        let mut value = last.unwrap_or_else(|| previous.value());
-        crate::object::set_metadata(
-            &mut value,
-            "resourceVersion",
-            self.revision.to_string().into(),
-        );
-        let object = Arc::new(Object::new(key.clone(), self.revision, &value));
+        let mut stored;
+        let value = match last {
+            Some(last) => last,
+            None => {
+                stored = previous.value();
+                &mut stored
+            }
+        };
+        set_metadata(value, "resourceVersion", self.revision.to_string().into());
+        let object = Arc::new(Object::new(key.clone(), self.revision, value));
         if *key.storage == *CRD_STORAGE {
             self.rebuild_registry();
         }
@@ -478,3 +480,6 @@ enum Ownership {
     /// Server-side apply already decided.
     Applied(managed::Managed),
 }
+
+#[cfg(test)]
+mod tests;

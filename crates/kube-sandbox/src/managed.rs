@@ -119,10 +119,15 @@ impl Managed {
     pub fn of(object: &Value) -> Self {
         let entries = object
             .pointer("/metadata/managedFields")
-            .and_then(Value::as_array)
-            .map(|entries| entries.iter().filter_map(Entry::from_json).collect())
-            .unwrap_or_default();
-        Self { entries }
+            .and_then(Value::as_array);
+        Self::from_entries(entries.map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// Reads a list of entries. Unreadable ones are dropped.
+    pub fn from_entries(entries: &[Value]) -> Self {
+        Self {
+            entries: entries.iter().filter_map(Entry::from_json).collect(),
+        }
     }
 
     /// Nobody is recorded.
@@ -351,23 +356,7 @@ pub fn update(
     result
 }
 
-/// Whether two objects differ in nothing but the times of their `managedFields` entries and their resourceVersion.
-pub fn unchanged(old: &Value, new: &Value) -> bool {
-    if !Managed::of(old).same_ownership(&Managed::of(new)) {
-        return false;
-    }
-    let mut old = old.clone();
-    let mut new = new.clone();
-    for object in [&mut old, &mut new] {
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-            metadata.remove("resourceVersion");
-        }
-    }
-    old == new
-}
-
-/// An object as large as `json!({})` for comparisons with nothing.
+/// What an object is compared with before it exists.
 pub fn nothing() -> Value {
     json!({})
 }

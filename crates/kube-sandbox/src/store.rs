@@ -256,7 +256,8 @@ impl Store {
         }
     }
 
-    /// The changes of a type after `revision`, oldest first, and the resourceVersion up to which they are complete.
+    /// The first `limit` changes of a type after `revision`, oldest first, and the resourceVersion up to which they are
+    /// complete.
     ///
     /// # Errors
     /// Some are forgotten.
@@ -265,6 +266,7 @@ impl Store {
         revision: u64,
         storage: &str,
         namespace: Option<&str>,
+        limit: usize,
     ) -> Result<(Vec<Change>, u64), Expired> {
         let view = self.view();
         let history = &view.history;
@@ -276,7 +278,7 @@ impl Store {
         let first = history
             .changes
             .partition_point(|change| change.revision <= revision);
-        let changes = history
+        let changes: Vec<Change> = history
             .changes
             .range(first..)
             .filter(|change| {
@@ -284,9 +286,14 @@ impl Store {
                 &*key.storage == storage
                     && namespace.is_none_or(|namespace| &*key.namespace == namespace)
             })
+            .take(limit)
             .cloned()
             .collect();
-        Ok((changes, view.revision))
+        let complete = match changes.last() {
+            Some(last) if changes.len() == limit => last.revision,
+            _ => view.revision,
+        };
+        Ok((changes, complete))
     }
 
     /// Hears the resourceVersion after each change.
@@ -294,3 +301,6 @@ impl Store {
         self.shared.latest.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests;

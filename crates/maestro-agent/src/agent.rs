@@ -127,7 +127,7 @@ impl Loop {
         };
         for effect in self.agent.core.handle(message, now) {
             match effect {
-                Effect::Start(job) => self.start(job),
+                Effect::Start(job) => self.start(*job),
                 Effect::Publish {
                     work,
                     revision,
@@ -189,7 +189,7 @@ impl Loop {
             }
         }
         match agent::decode_spec(event) {
-            Ok(message) => Some(Message::Spec(message)),
+            Ok(message) => Some(Message::Spec(Box::new(message))),
             Err(error) => {
                 tracing::warn!(id = event.id, %error, "A spec event can't be read and is left out.");
                 None

@@ -71,7 +71,7 @@ pub struct Now {
 #[derive(Debug)]
 pub enum Message {
     /// A spec event.
-    Spec(SpecMessage),
+    Spec(Box<SpecMessage>),
     /// The server asks for statuses whose hash differs; an empty list asks for all.
     StatusResync(StatusHashList),
     /// A subscription stands.
@@ -109,7 +109,7 @@ pub enum Message {
 #[derive(Debug)]
 pub enum Effect {
     /// A job for the pool.
-    Start(Job),
+    Start(Box<Job>),
     /// A status for the server.
     Publish {
         /// Id of the work.
@@ -222,7 +222,7 @@ impl Core {
     /// Changes the state and names the works that it touched.
     fn take_in(&mut self, message: Message, now: Now) -> Vec<Arc<str>> {
         match message {
-            Message::Spec(message) => vec![self.told(message, now)],
+            Message::Spec(message) => vec![self.told(*message, now)],
             Message::StatusResync(known) => self.report_again(&known),
             Message::Linked => {
                 self.linked = true;
@@ -503,7 +503,8 @@ impl Core {
             if let Decision::Now(step) = work.next(now.tick) {
                 let record = self.registry.of(work.name()).cloned();
                 let adopted = self.registry.adoptable(work.name());
-                effects.push(Effect::Start(work.start(step, record, adopted)));
+                let job = work.start(step, record, adopted);
+                effects.push(Effect::Start(Box::new(job)));
                 self.jobs.began();
             }
         }

@@ -36,7 +36,7 @@ pub enum Task {
     /// Apply manifests and clean up behind them.
     Apply(Box<Apply>),
     /// Remove everything that the record names, and the record.
-    Remove(Remove),
+    Remove(Box<Remove>),
     /// Look at objects that nothing has been heard of.
     Look(Vec<Target>),
 }
@@ -173,7 +173,7 @@ impl Runner {
     pub async fn run(&self, job: Job) -> Done {
         let outcome = match job.task {
             Task::Apply(task) => Outcome::Applied(apply::run(self, *task, &job.halt).await),
-            Task::Remove(task) => Outcome::Removed(remove::run(self, task).await),
+            Task::Remove(task) => Outcome::Removed(remove::run(self, *task).await),
             Task::Look(targets) => {
                 let mut seen = Vec::with_capacity(targets.len());
                 for target in targets {

@@ -9,7 +9,7 @@
 //! One task, the owner, holds the state of all works and is spoken to by messages. What it decides is a pure function of that
 //! state ([`core`]); everything around it only moves bytes or carries out what was decided.
 //!
-//! In reading order: [`config`], [`service`] (how it starts) · [`core`] (what is decided) · [`agent`] (the owner's
+//! In reading order: [`config`], [`cli`], [`service`] (how it starts) · [`core`] (what is decided) · [`agent`] (the owner's
 //! task) · [`bundle`], [`target`], [`rank`] (what a work asks for) · [`job`], [`apply`], [`remove`], [`record`], [`executor`],
 //! [`failure`] (how it is done) · [`observer`], [`link`] (eyes and ears) · [`metrics`].
 //!
@@ -18,6 +18,7 @@
 pub mod agent;
 pub mod apply;
 pub mod bundle;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod executor;

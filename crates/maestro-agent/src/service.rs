@@ -62,8 +62,8 @@ pub struct Addresses {
 
 /// An agent that is ready to run.
 pub struct Service {
-    agent: Agent,
-    link: Link,
+    agent: Box<Agent>,
+    link: Box<Link>,
     records: Records,
     record_messages: mpsc::Sender<Message>,
     client: Client,
@@ -130,8 +130,8 @@ impl Service {
             &health,
         );
         Ok(Self {
-            agent,
-            link,
+            agent: Box::new(agent),
+            link: Box::new(link),
             records: Records::new(client.clone(), identity),
             record_messages,
             client,
@@ -183,9 +183,9 @@ impl Service {
             health.shutting_down();
         };
         tokio::join!(
-            self.link.run(shutdown.clone()),
-            self.agent.run(shutdown.clone()),
-            listing,
+            Box::pin(self.link.run(shutdown.clone())),
+            Box::pin(self.agent.run(shutdown.clone())),
+            Box::pin(listing),
             reload,
             serving,
             closing,
@@ -199,7 +199,8 @@ impl Service {
 /// # Errors
 /// As [`Service::bind`].
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
-    Service::bind(config, client).await?.run(shutdown).await
+    let service = Service::bind(config, client).await?;
+    service.run(shutdown).await
 }
 
 struct Inboxes {

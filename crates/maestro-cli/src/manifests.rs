@@ -1,8 +1,11 @@
 //! Files to works.
 
-use std::{fs, io::Read, path::Path};
+use std::{fs, io::Read, path::Path, sync::Arc};
 
-use manifestwork::{Manifest, ManifestWork, constants};
+use manifestwork::{
+    DeleteOption, Executor, Manifest, ManifestConfig, ManifestWork, ObjectMeta, constants,
+};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Failure;
@@ -14,6 +17,39 @@ pub const MAX_FILE: u64 = 16 * 1024 * 1024;
 struct Document {
     file: String,
     value: Value,
+    /// The text of the whole file, to find where a mistake is.
+    text: Arc<str>,
+}
+
+/// A work in types that YAML can be read into, for the position of a mistake.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "only read into")]
+struct Positioned {
+    #[serde(default, rename = "metadata")]
+    metadata: Option<ObjectMeta>,
+    #[serde(default)]
+    spec: Option<PositionedSpec>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "only read into")]
+struct PositionedSpec {
+    #[serde(default)]
+    workload: Option<PositionedWorkload>,
+    #[serde(default)]
+    delete_option: Option<DeleteOption>,
+    #[serde(default)]
+    manifest_configs: Option<Vec<ManifestConfig>>,
+    #[serde(default)]
+    executor: Option<Executor>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "only read into")]
+struct PositionedWorkload {
+    #[serde(default)]
+    manifests: Option<Vec<Value>>,
 }
 
 /// Reads a work from files: one ManifestWork, or plain objects that become a work named `name`.
@@ -118,6 +154,12 @@ fn parse(file: &str, text: &str, documents: &mut Vec<Document>) -> Result<(), Fa
             error.line, error.column, error.message
         ))
     })?;
+    let text: Arc<str> = text.into();
+    let document = |value| Document {
+        file: file.to_owned(),
+        value,
+        text: Arc::clone(&text),
+    };
     for (index, value) in found.into_iter().enumerate() {
         if value.is_null() {
             continue;
@@ -135,16 +177,10 @@ fn parse(file: &str, text: &str, documents: &mut Vec<Document>) -> Result<(), Fa
         match value {
             Value::Object(mut list) if is_list => {
                 if let Some(Value::Array(items)) = list.remove("items") {
-                    documents.extend(items.into_iter().map(|value| Document {
-                        file: file.to_owned(),
-                        value,
-                    }));
+                    documents.extend(items.into_iter().map(document));
                 }
             }
-            value => documents.push(Document {
-                file: file.to_owned(),
-                value,
-            }),
+            value => documents.push(document(value)),
         }
     }
     Ok(())
@@ -160,7 +196,7 @@ fn is_work(value: &Value) -> bool {
 }
 
 fn one_work(document: Option<Document>) -> Result<ManifestWork, Failure> {
-    let Some(Document { file, value }) = document else {
+    let Some(Document { file, value, text }) = document else {
         return Err(Failure::usage("no ManifestWork"));
     };
     let version = value
@@ -176,13 +212,32 @@ fn one_work(document: Option<Document>) -> Result<ManifestWork, Failure> {
             constants::API_VERSION
         )));
     }
-    // Over text: the path of a wrong field is worth more than the tree.
-    serde_json::from_str(&value.to_string()).map_err(|error| {
-        Failure::usage(format!(
-            "failed to unmarshal ManifestWork from {file}: {}",
-            readable(&error)
-        ))
-    })
+    let json = value.to_string();
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&json))
+        .map_err(|error| mistake(&file, &text, &error))
+}
+
+/// A value of the wrong type: where it is, and what YAML may have made of it.
+fn mistake(
+    file: &str,
+    text: &str,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Failure {
+    let path = error.path().to_string();
+    let why = readable(error.inner());
+    let place = match go_compat::yaml::from_str_k8s::<Positioned>(text) {
+        Err(found) if found.line > 0 => format!("{file}:{}:{}: ", found.line, found.column),
+        _ => String::new(),
+    };
+    let hint = if why.contains("boolean") {
+        "YAML reads y, n, yes, no, on and off as booleans; quote them."
+    } else {
+        ""
+    };
+    Failure::usage(format!(
+        "failed to unmarshal ManifestWork from {file}: {place}{path}: {why}"
+    ))
+    .hint(hint)
 }
 
 fn wrap(objects: Vec<Document>, name: Option<&str>, file: &str) -> Result<ManifestWork, Failure> {

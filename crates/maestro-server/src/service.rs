@@ -112,6 +112,14 @@ struct Probes {
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
+impl Probes {
+    /// Stops answering.
+    async fn end(mut self) {
+        self.stop.cancel();
+        let _ = (&mut self.task).await;
+    }
+}
+
 impl Drop for Probes {
     fn drop(&mut self) {
         self.stop.cancel();
@@ -282,6 +290,7 @@ impl Service {
         if let Err(error) = store.farewell().await {
             tracing::warn!(%error, "Can't say goodbye to the database.");
         }
+        probes.end().await;
         result
     }
 }

@@ -8,7 +8,10 @@ use hyperfleet_types::{
 };
 use jiff::Timestamp;
 
-use super::aggregate::{Inputs, aggregate};
+use super::{
+    aggregate::{Inputs, aggregate},
+    mapping::{self, Rule},
+};
 use crate::registry::{Kind, Registry};
 
 /// What the store loaded, under its locks.
@@ -20,7 +23,8 @@ pub struct Family {
     pub targets: BTreeMap<String, Target>,
 }
 
-/// One resource of a family. The `spec` is loaded for the resource that the command names only.
+/// One resource of a family. The `spec` is loaded for the resource that the command names, and for the others
+/// if conditions are mapped from it.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// As stored.
@@ -186,15 +190,80 @@ impl<'r> Draft<'r> {
     /// Computes the conditions of a member again.
     ///
     /// A kind without required adapters shows none until somebody reported.
-    pub fn recompute(&mut self, id: &str) {
+    ///
+    /// # Errors
+    /// What a mapped condition says that can't be computed, in words; then nothing changed.
+    pub fn recompute(&mut self, id: &str) -> Result<(), String> {
         let Some(member) = self.member(id) else {
-            return;
+            return Ok(());
         };
         let required = self.required(member);
         if required.is_empty() && member.statuses.is_empty() {
-            return;
+            return Ok(());
         }
-        let conditions = conditions(required, member);
+        let mut conditions = conditions(required, member);
+        conditions.extend(mapping::map(self.rules(member), member)?);
+        self.show(id, conditions);
+        Ok(())
+    }
+
+    /// Computes the mapped conditions of a member again and leaves the others.
+    ///
+    /// # Errors
+    /// As [`Draft::recompute`].
+    pub fn remap(&mut self, id: &str) -> Result<(), String> {
+        let Some(member) = self.member(id) else {
+            return Ok(());
+        };
+        let rules = self.rules(member);
+        let is_mapped = |condition: &ResourceCondition| {
+            rules.iter().any(|rule| rule.type_() == condition.type_)
+        };
+        let kept = member
+            .resource
+            .status
+            .conditions
+            .iter()
+            .filter(|condition| !is_mapped(condition));
+        let mut conditions: Vec<ResourceCondition> = kept.cloned().collect();
+        conditions.extend(mapping::map(rules, member)?);
+        self.show(id, conditions);
+        Ok(())
+    }
+
+    /// Computes the conditions of a member again; where a mapped condition can't be computed, those that were mapped before stay.
+    /// For changes that must not fail because of one.
+    pub fn recompute_leniently(&mut self, id: &str) {
+        let Err(error) = self.recompute(id) else {
+            return;
+        };
+        tracing::warn!(
+            resource_id = id,
+            error,
+            "condition mapping failed; the mapped conditions stay as they were"
+        );
+        let Some(member) = self.member(id) else {
+            return;
+        };
+        let rules = self.rules(member);
+        let before = member.resource.status.conditions.iter();
+        let mapped =
+            before.filter(|condition| rules.iter().any(|rule| rule.type_() == condition.type_));
+        let mapped: Vec<ResourceCondition> = mapped.cloned().collect();
+        let mut conditions = conditions(self.required(member), member);
+        conditions.extend(mapped);
+        self.show(id, conditions);
+    }
+
+    fn rules(&self, member: &Member) -> &'r [Rule] {
+        self.kind(member).map_or(&[], |kind| &kind.rules)
+    }
+
+    /// Gives a member these conditions.
+    fn show(&mut self, id: &str, conditions: Vec<ResourceCondition>) {
+        let Some(member) = self.member(id) else {
+            return;
+        };
         if conditions == member.resource.status.conditions {
             return;
         }
@@ -282,7 +351,7 @@ impl<'r> Draft<'r> {
                     .map(str::to_owned);
                 self.remove(&id);
             } else {
-                self.recompute(&id);
+                self.recompute_leniently(&id);
             }
         }
     }

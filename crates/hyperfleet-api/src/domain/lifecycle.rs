@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     family::{Draft, Family, Member, Outcome, Plan, Started, Write, conditions, owner},
+    mapping,
     references::{self, References},
 };
 use crate::{
@@ -131,6 +132,10 @@ pub(super) fn create(
     };
     if !kind.required_adapters.is_empty() {
         member.resource.status.conditions = conditions(&kind.required_adapters, &member);
+        match mapping::map(&kind.rules, &member) {
+            Ok(mapped) => member.resource.status.conditions.extend(mapped),
+            Err(error) => tracing::warn!(resource_id = new.id, error, "condition mapping failed"),
+        }
     }
     let resource = Box::new(member.resource);
     let started = if resource.status.conditions.is_empty() {
@@ -196,7 +201,7 @@ pub(super) fn patch(
     if let Some(member) = draft.member_mut(&patch.id) {
         member.resource = resource;
     }
-    draft.recompute(&patch.id);
+    draft.recompute_leniently(&patch.id);
     let outcome = draft
         .member(&patch.id)
         .map(|member| Box::new(member.resource.clone()));
@@ -283,7 +288,7 @@ impl Going<'_, '_> {
             self.draft.mark(id, self.actor, self.now);
             self.marked.push(id.to_owned());
         }
-        self.draft.recompute(id);
+        self.draft.recompute_leniently(id);
         let resource = self.draft.member(id).map(|member| member.resource.clone());
         if self.draft.is_finalized(id) {
             self.draft.remove(id);

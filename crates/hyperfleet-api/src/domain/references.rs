@@ -100,13 +100,11 @@ mod tests {
             min,
             max,
         };
-        Kind {
-            entity: Entity {
-                kind: "Cluster".to_owned(),
-                references: vec![rule],
-                ..Entity::default()
-            },
-        }
+        Kind::plain(Entity {
+            kind: "Cluster".to_owned(),
+            references: vec![rule],
+            ..Entity::default()
+        })
     }
 
     fn link(id: &str, kind: &str) -> ObjectReference {

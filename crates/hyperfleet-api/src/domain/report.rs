@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use hyperfleet_types::{
-    AdapterStatus, Condition, ConditionReport, ConditionStatus,
+    AdapterStatus, Code, Condition, ConditionReport, ConditionStatus,
     condition::{APPLIED, AVAILABLE, FINALIZED, HEALTH},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,10 @@ use crate::{error::Rejection, registry::Registry};
 pub const MAX_FUTURE: Duration = Duration::from_secs(5 * 60);
 /// How old a report may be.
 pub const MAX_PAST: Duration = Duration::from_secs(30 * 60);
+/// Adapters that may report about one resource.
+pub const MAX_ADAPTERS: usize = 256;
+/// Longest name of an adapter, bytes.
+pub const MAX_ADAPTER_BYTES: usize = 253;
 /// What every report must have, in the order in which a missing one is named.
 const MANDATORY: [&str; 3] = [AVAILABLE, APPLIED, HEALTH];
 
@@ -64,6 +68,11 @@ impl Report {
     pub fn check(id: &str, incoming: Incoming, now: Timestamp) -> Result<Self, Rejection> {
         if incoming.adapter.is_empty() {
             return Err(Rejection::invalid("adapter is required"));
+        }
+        if incoming.adapter.len() > MAX_ADAPTER_BYTES {
+            return Err(Rejection::invalid(format!(
+                "adapter must be at most {MAX_ADAPTER_BYTES} characters"
+            )));
         }
         if incoming.observed_generation < 1 {
             return Err(Rejection::invalid("observed_generation must be >= 1"));
@@ -217,6 +226,11 @@ pub(super) fn report(
     if verdict == Verdict::Ignore {
         return Ok(draft.finish(Outcome::Discarded));
     }
+    if stored.is_none() && member.statuses.len() >= MAX_ADAPTERS {
+        return Err(Rejection::invalid(format!(
+            "at most {MAX_ADAPTERS} adapters may report about one resource"
+        )));
+    }
     let row = row(report, stored);
     let parent = owner(&member.resource).map(str::to_owned);
     if let Some(member) = draft.member_mut(id) {
@@ -226,13 +240,28 @@ pub(super) fn report(
         member.statuses.push(row.clone());
     }
     draft.write(Write::Status(id.clone(), Box::new(row.clone())));
-    if verdict == Verdict::Store {
-        if report.status(FINALIZED) == Some(ConditionStatus::True) && draft.is_finalized(id) {
-            draft.remove(id);
-            draft.settle(parent);
-        } else {
-            draft.recompute(id);
+    let finalized =
+        report.status(FINALIZED) == Some(ConditionStatus::True) && draft.is_finalized(id);
+    if verdict == Verdict::Store && finalized {
+        draft.remove(id);
+        draft.settle(parent);
+    } else if draft
+        .member(id)
+        .is_some_and(|member| member.resource.is_deleting())
+    {
+        // A broken expression must not keep a deletion from ending.
+        if verdict == Verdict::Store {
+            draft.recompute_leniently(id);
         }
+    } else {
+        let computed = if verdict == Verdict::Store {
+            draft.recompute(id)
+        } else {
+            draft.remap(id)
+        };
+        computed.map_err(|error| {
+            Rejection::new(Code::Internal, format!("Condition mapping failed: {error}"))
+        })?;
     }
     Ok(draft.finish(Outcome::Stored(Box::new(row))))
 }

@@ -53,6 +53,13 @@ pub enum Action {
     Report(Scope, String),
 }
 
+impl Action {
+    /// Whether it reads or writes resources.
+    pub fn needs_storage(&self) -> bool {
+        !matches!(self, Self::Metadata | Self::OpenApi | Self::OpenApiPage)
+    }
+}
+
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {

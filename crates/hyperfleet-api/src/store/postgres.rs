@@ -66,11 +66,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Connections in use and in total.
-    pub fn usage(&self) -> (usize, usize) {
-        self.pool.usage()
-    }
-
     async fn try_change(&self, load: &Load, decide: &Decide) -> Result<Plan, Error> {
         self.pool
             .bounded(async {
@@ -222,6 +217,10 @@ impl Store for Postgres {
         Ok(self.pool.bounded(read).await?)
     }
 
+    fn usage(&self) -> Option<(usize, usize)> {
+        Some(self.pool.usage())
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         Ok(self.pool.ping().await?)
     }
@@ -281,13 +280,14 @@ async fn load_family(transaction: &Transaction<'_>, load: &Load) -> Result<Famil
                 )
                 .await?;
             for row in transaction.query(&chain, &[id]).await? {
-                resources.extend(lock(transaction, row.try_get(0)?, false).await?);
+                resources.extend(lock(transaction, row.try_get(0)?, load.specs).await?);
             }
         }
         resources.extend(lock(transaction, id, true).await?);
         if load.reach == Reach::All {
             let sql = format!(
-                "select {COLUMNS} from resources where owner_id = any($1) order by id for update"
+                "select {COLUMNS}{} from resources where owner_id = any($1) order by id for update",
+                if load.specs { ", spec" } else { "" }
             );
             let children = transaction.prepare_cached(&sql).await?;
             let mut parents = vec![id.clone()];
@@ -295,7 +295,7 @@ async fn load_family(transaction: &Transaction<'_>, load: &Load) -> Result<Famil
                 let rows = transaction.query(&children, &[&parents]).await?;
                 let level = rows
                     .iter()
-                    .map(|row| read(row, false))
+                    .map(|row| read(row, load.specs))
                     .collect::<Result<Vec<_>>>()?;
                 parents = level.iter().map(|resource| resource.id.clone()).collect();
                 resources.extend(level);

@@ -1,21 +1,22 @@
+-- Texts compare byte by byte, so that lists have the same order on every server and on SQLite.
 create table resources (
-    id           text primary key,
-    kind         text not null,
-    name         varchar(100) not null,
-    href         text not null,
+    id           text collate "C" primary key,
+    kind         text collate "C" not null,
+    name         varchar(100) collate "C" not null,
+    href         text collate "C" not null,
     spec         jsonb not null,
     labels       jsonb not null,
     tenancy      jsonb not null,
     generation   integer not null,
     created_time timestamptz not null,
     updated_time timestamptz not null,
-    created_by   text not null,
-    updated_by   text not null,
+    created_by   text collate "C" not null,
+    updated_by   text collate "C" not null,
     deleted_time timestamptz,
-    deleted_by   text,
-    owner_id     text references resources (id),
-    owner_kind   text,
-    owner_href   text,
+    deleted_by   text collate "C",
+    owner_id     text collate "C" references resources (id),
+    owner_kind   text collate "C",
+    owner_href   text collate "C",
     conditions   jsonb not null
 );
 
@@ -26,17 +27,17 @@ create index resources_kind_age on resources (kind, created_time desc, id desc);
 create index resources_owner on resources (owner_id);
 
 create table resource_references (
-    source_id text not null references resources (id) on delete cascade,
-    ref_type  text not null,
+    source_id text collate "C" not null references resources (id) on delete cascade,
+    ref_type  text collate "C" not null,
     position  integer not null,
-    target_id text not null references resources (id),
+    target_id text collate "C" not null references resources (id),
     primary key (source_id, ref_type, target_id)
 );
 create index resource_references_target on resource_references (target_id);
 
 create table adapter_statuses (
-    resource_id         text not null references resources (id) on delete cascade,
-    adapter             text not null,
+    resource_id         text collate "C" not null references resources (id) on delete cascade,
+    adapter             text collate "C" not null,
     observed_generation integer not null,
     conditions          jsonb not null,
     metadata            jsonb,

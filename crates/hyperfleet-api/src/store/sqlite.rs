@@ -218,7 +218,7 @@ fn load_family(connection: &Connection, load: &Load) -> Result<Family> {
         let mut down = vec![id.clone()];
         add(connection, &mut family, resource, load.reach)?;
         while let Some(id) = up.take().filter(|_| load.reach != Reach::Alone) {
-            let Some(resource) = self::resource(connection, &id, false)? else {
+            let Some(resource) = self::resource(connection, &id, load.specs)? else {
                 break;
             };
             up = resource
@@ -228,11 +228,14 @@ fn load_family(connection: &Connection, load: &Load) -> Result<Family> {
             add(connection, &mut family, resource, load.reach)?;
         }
         while let Some(parent) = down.pop().filter(|_| load.reach == Reach::All) {
-            let sql = format!("select {COLUMNS} from resources where owner_id = ?");
+            let sql = format!(
+                "select {COLUMNS}{} from resources where owner_id = ?",
+                if load.specs { ", spec" } else { "" }
+            );
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([&parent])?;
             while let Some(row) = rows.next()? {
-                let child = read(row, false)?;
+                let child = read(row, load.specs)?;
                 down.push(child.id.clone());
                 add(connection, &mut family, child, load.reach)?;
             }

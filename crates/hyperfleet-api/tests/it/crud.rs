@@ -491,6 +491,8 @@ async fn unknown_resources_are_not_found(server: Server) {
         (405, "GET, HEAD, POST")
     );
     let head = server.send(Method::HEAD, CLUSTERS, None).await;
+    let length = server.get(CLUSTERS).await.text.len().to_string();
+    assert_eq!(head.headers["content-length"], length.as_str());
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
     assert_eq!(
         server.get("/api/hyperfleet/").await.expect(200)["id"],
@@ -524,7 +526,7 @@ async fn specs_are_checked_where_a_schema_is_configured() {
         spec_schemas: hyperfleet_api::schema::Source::Gcp,
         ..Server::config(hyperfleet_api::Database::SqliteMemory)
     };
-    let server = Server::start(config).await;
+    let server = Server::ready(config).await;
     let spec = json!({"platform": {"type": "gcp", "gcp": {}}});
     let path = server
         .post(

@@ -12,7 +12,7 @@ async fn postgres() -> (testkit::postgres::Server, Server) {
     let postgres = testkit::postgres::Server::start_durable().await.unwrap();
     let database = postgres.database().await.unwrap();
     let config = sql_store::postgres::Config::from_url(&database.url()).unwrap();
-    let server = Server::start(Server::config(Database::Postgres(Box::new(config)))).await;
+    let server = Server::ready(Server::config(Database::Postgres(Box::new(config)))).await;
     (postgres, server)
 }
 
@@ -37,10 +37,14 @@ async fn f92_a_database_that_is_away_is_503_and_comes_back_with_everything() {
         );
     }
     let readiness = async || server.get(&format!("{}/readyz", server.health)).await;
-    eventually("not ready without the database", PATIENCE, async || {
-        (readiness().await.status == 503).then_some(())
+    let away = eventually("not ready without the database", PATIENCE, async || {
+        Some(readiness().await).filter(|answer| answer.status == 503)
     })
     .await;
+    assert_eq!(
+        away.body,
+        json!({"status": "not_ready", "reason": "Database connection not available"})
+    );
     assert_eq!(
         server
             .get(&format!("{}/healthz", server.health))
@@ -60,13 +64,38 @@ async fn f92_a_database_that_is_away_is_503_and_comes_back_with_everything() {
 }
 
 #[tokio::test]
+async fn f92_a_server_that_starts_before_its_database_says_so_and_recovers() {
+    let postgres = testkit::postgres::Server::start_durable().await.unwrap();
+    let database = postgres.database().await.unwrap();
+    postgres.stop().await.unwrap();
+    let settings = sql_store::postgres::Config::from_url(&database.url()).unwrap();
+    let server = Server::start(Server::config(Database::Postgres(Box::new(settings)))).await;
+    assert_eq!(
+        server.get(CLUSTERS).await.problem(),
+        (503, "SVC-001", "Database connection unavailable")
+    );
+    let readiness = server.get(&format!("{}/readyz", server.health)).await;
+    assert_eq!(
+        readiness.body,
+        json!({"status": "not_ready", "reason": "Application is not ready"})
+    );
+    assert_eq!(server.get("/api/hyperfleet").await.status, 200);
+    postgres.start_again().await.unwrap();
+    eventually("the server has started", PATIENCE, async || {
+        (server.post(CLUSTERS, cluster("abc")).await.status == 201).then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn f87_a_report_whose_session_dies_is_stored_whole_or_not_at_all() {
     let (postgres, server) = postgres().await;
     let path = server.cluster("abc").await;
     let mut stored = false;
-    for round in 0..30_u64 {
+    for round in 0..16_u64 {
         let kill = async {
-            tokio::time::sleep(Duration::from_micros(round * 150)).await;
+            tokio::time::sleep(Duration::from_micros(round * 300)).await;
             postgres
                 .terminate_sessions("usename is not null")
                 .await
@@ -116,6 +145,66 @@ async fn f87_a_report_whose_session_dies_is_stored_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn f92_a_rollout_fails_no_request() {
+    let database = testkit::postgres::Server::shared()
+        .await
+        .unwrap()
+        .database()
+        .await
+        .unwrap();
+    let config = || {
+        let settings = sql_store::postgres::Config::from_url(&database.url()).unwrap();
+        let database = Database::Postgres(Box::new(settings));
+        hyperfleet_api::Config {
+            drain_delay: Duration::from_millis(500),
+            ..Server::config(database)
+        }
+    };
+    let (old, new) = (Server::ready(config()).await, Server::ready(config()).await);
+    let ready = async |server: &Server| {
+        server
+            .get(&format!("{}/readyz", server.health))
+            .await
+            .status
+            == 200
+    };
+    for server in [&old, &new] {
+        eventually("ready", PATIENCE, async || {
+            ready(server).await.then_some(())
+        })
+        .await;
+    }
+    let stop = old.stopper();
+    let load = async {
+        let mut served = [0, 0];
+        let mut stopped = false;
+        // As a load balancer does: to the old server as long as it is ready, then to the new one.
+        for number in 0.. {
+            let to_old = served[1] == 0 && ready(&old).await;
+            let server = if to_old { &old } else { &new };
+            server
+                .post(CLUSTERS, cluster(&format!("cluster-{number}")))
+                .await
+                .expect(201);
+            served[usize::from(!to_old)] += 1;
+            if served[0] >= 20 && !stopped {
+                stop.cancel();
+                stopped = true;
+            }
+            if served[1] >= 20 {
+                break;
+            }
+        }
+        served
+    };
+    let served = load.await;
+    assert!(served[0] >= 20, "{served:?}");
+    let body = new.list(CLUSTERS, &[("size", "1")]).await.expect(200);
+    assert_eq!(body["total"], served[0] + served[1]);
+    old.stop().await;
+}
+
+#[tokio::test]
 async fn f88_servers_that_start_together_migrate_once() {
     let database = testkit::postgres::Server::shared()
         .await
@@ -150,7 +239,7 @@ async fn f88_servers_that_start_together_migrate_once() {
 async fn a_file_survives_its_process() {
     let folder = tempfile::tempdir().unwrap();
     let config = || Server::config(Database::Sqlite(folder.path().join("api.db")));
-    let server = Server::start(config()).await;
+    let server = Server::ready(config()).await;
     let path = server.cluster("abc").await;
     server.report(&path, "dns", 1, "True").await.expect(201);
     let before = server.get(&path).await.expect(200);
@@ -161,7 +250,7 @@ async fn a_file_survives_its_process() {
         .to_string();
     assert!(other.contains("in use by another process"), "{other}");
     server.stop().await;
-    let server = Server::start(config()).await;
+    let server = Server::ready(config()).await;
     assert_eq!(server.get(&path).await.expect(200), before);
 }
 

@@ -7,6 +7,7 @@ use crate::{
 
 on_both!(
     pages_and_orders,
+    texts_sort_byte_by_byte,
     parameters_out_of_bounds_are_named,
     fields_are_chosen,
     searches_find,
@@ -79,6 +80,29 @@ async fn pages_and_orders(server: Server) {
         ["cluster-11"],
         "ties are broken by age"
     );
+}
+
+async fn texts_sort_byte_by_byte(server: Server) {
+    for name in ["a-b", "ab", "a-c", "abc", "a0"] {
+        let body = json!({"kind": "Channel", "name": name, "spec": {}});
+        server
+            .post("/api/hyperfleet/v1/channels", body)
+            .await
+            .expect(201);
+    }
+    let list = server
+        .list("/api/hyperfleet/v1/channels", &[("order", "name")])
+        .await
+        .expect(200);
+    assert_eq!(names(&list), ["a-b", "a-c", "a0", "ab", "abc"]);
+    let found = server
+        .list(
+            "/api/hyperfleet/v1/channels",
+            &[("search", "name < 'a0'"), ("order", "name")],
+        )
+        .await
+        .expect(200);
+    assert_eq!(names(&found), ["a-b", "a-c"]);
 }
 
 async fn parameters_out_of_bounds_are_named(server: Server) {

@@ -7,6 +7,7 @@ mod faults;
 mod identity;
 mod legacy;
 mod lists;
+mod mapping;
 mod model;
 mod references;
 mod server;

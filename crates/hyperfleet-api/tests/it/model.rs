@@ -249,6 +249,7 @@ fn load(command: &Command) -> Load {
     Load {
         id,
         reach,
+        specs: false,
         targets: Vec::new(),
     }
 }

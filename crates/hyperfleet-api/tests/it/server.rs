@@ -16,6 +16,7 @@ pub struct Server {
     http: reqwest::Client,
     pub headers: HeaderMap,
     stop: DropGuard,
+    shutdown: CancellationToken,
     running: JoinHandle<Result<(), hyperfleet_api::Error>>,
 }
 
@@ -53,11 +54,24 @@ impl Answer {
 
 impl Server {
     pub async fn sqlite() -> Self {
-        Self::start(Self::config(Database::SqliteMemory)).await
+        Self::ready(Self::config(Database::SqliteMemory)).await
     }
 
     pub async fn postgres() -> Self {
-        Self::start(Self::config(database().await)).await
+        Self::ready(Self::config(database().await)).await
+    }
+
+    /// Starts and waits until requests are served.
+    pub async fn ready(config: Config) -> Self {
+        let server = Self::start(config).await;
+        let readyz = format!("{}/readyz", server.health);
+        testkit::eventually(
+            "the server is ready",
+            std::time::Duration::from_secs(60),
+            async || (server.get(&readyz).await.status == 200).then_some(()),
+        )
+        .await;
+        server
     }
 
     /// Few adapters, so that scenarios stay short.
@@ -78,11 +92,11 @@ impl Server {
     pub async fn with_entities(database: Database, change: impl FnOnce(&mut Vec<Entity>)) -> Self {
         let mut config = Self::config(database);
         change(&mut config.entities);
-        Self::start(config).await
+        Self::ready(config).await
     }
 
     pub async fn with_identity(options: identity::Options) -> Self {
-        Self::start(Config {
+        Self::ready(Config {
             identity: options,
             ..Self::config(Database::SqliteMemory)
         })
@@ -102,9 +116,15 @@ impl Server {
             metrics: url(addresses.metrics),
             http: reqwest::Client::new(),
             headers: HeaderMap::new(),
-            stop: shutdown.drop_guard(),
+            stop: shutdown.clone().drop_guard(),
+            shutdown,
             running,
         }
+    }
+
+    /// Ends the server when it is cancelled.
+    pub fn stopper(&self) -> CancellationToken {
+        self.shutdown.clone()
     }
 
     /// Ends the server and waits for it.

@@ -17,6 +17,7 @@ on_both!(
     only_put_and_get_are_served,
     statuses_are_paged,
     concurrent_reports_all_count,
+    the_number_of_adapters_is_bounded,
 );
 
 async fn the_loop_closes(server: Server) {
@@ -352,4 +353,29 @@ async fn concurrent_reports_all_count(server: Server) {
         server.condition(&path, "Reconciled").await["status"],
         "True"
     );
+}
+
+async fn the_number_of_adapters_is_bounded(server: Server) {
+    let path = server.cluster("abc").await;
+    for index in 0..hyperfleet_api::domain::report::MAX_ADAPTERS {
+        server
+            .report(&path, &format!("adapter-{index}"), 1, "True")
+            .await
+            .expect(201);
+    }
+    let answer = server.report(&path, "dns", 1, "True").await;
+    assert_eq!(
+        answer.problem(),
+        (
+            400,
+            "VAL-000",
+            "at most 256 adapters may report about one resource"
+        )
+    );
+    server
+        .report(&path, "adapter-7", 1, "False")
+        .await
+        .expect(201);
+    let long = server.report(&path, &"a".repeat(300), 1, "True").await;
+    assert_eq!(long.problem().2, "adapter must be at most 253 characters");
 }

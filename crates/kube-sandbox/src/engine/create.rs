@@ -107,12 +107,11 @@ impl Engine {
         };
         managed.store(&mut object);
         set_api_version(&mut object, &resource.storage_api_version());
-        if !options.dry_run {
-            object = self.store(key, object).value();
-        }
+        let stored = (!options.dry_run).then(|| self.store(key, &mut object));
         set_api_version(&mut object, &resource.api_version());
         Ok(Outcome {
             object,
+            stored,
             created: true,
             removed: false,
             warnings,

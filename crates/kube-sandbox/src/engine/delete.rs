@@ -81,6 +81,7 @@ impl Engine {
         });
         Ok(Outcome {
             object: list,
+            stored: None,
             created: false,
             removed: true,
             warnings: Vec::new(),
@@ -121,6 +122,7 @@ impl Engine {
         if options.dry_run {
             return Ok(Outcome {
                 object: before,
+                stored: None,
                 created: false,
                 removed: false,
                 warnings: Vec::new(),
@@ -134,6 +136,7 @@ impl Engine {
         set_api_version(&mut object, &resource.api_version());
         Ok(Outcome {
             object,
+            stored: None,
             created: false,
             removed,
             warnings: Vec::new(),
@@ -181,7 +184,7 @@ impl Engine {
         if holds_namespace(&value) {
             set_status(&mut value, "phase", "Terminating".into());
         }
-        Some(self.store(key.clone(), value))
+        Some(self.store(key.clone(), &mut value))
     }
 }
 

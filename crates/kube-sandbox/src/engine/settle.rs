@@ -236,7 +236,7 @@ impl Engine {
                 metadata.remove("ownerReferences");
             }
         }
-        self.store(object.key.clone(), value);
+        self.store(object.key.clone(), &mut value);
     }
 
     fn drop_finalizer(&mut self, key: &Key, name: &str) {
@@ -256,9 +256,9 @@ impl Engine {
             }
         }
         if left.is_empty() && object.deleting {
-            self.remove(key, Some(value));
+            self.remove(key, Some(&mut value));
         } else {
-            self.store(key.clone(), value);
+            self.store(key.clone(), &mut value);
         }
     }
 
@@ -310,7 +310,7 @@ impl Engine {
                 spec.remove("finalizers");
             }
             if finalizers(&value).is_empty() {
-                self.remove(&key, Some(value));
+                self.remove(&key, Some(&mut value));
             }
             return;
         }
@@ -318,7 +318,7 @@ impl Engine {
             namespace_conditions(&left, value.pointer("/status/conditions"), &self.now());
         if value.pointer("/status/conditions") != Some(&conditions) {
             set_status(&mut value, "conditions", conditions);
-            self.store(key, value);
+            self.store(key, &mut value);
         }
     }
 
@@ -367,7 +367,7 @@ impl Engine {
         if let Some(map) = value.as_object_mut() {
             map.insert("status".to_owned(), status);
         }
-        self.store(key, value);
+        self.store(key, &mut value);
     }
 
     /// Whether another definition of the group has the same kind.

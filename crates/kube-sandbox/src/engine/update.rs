@@ -9,7 +9,7 @@ use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions, client_side}
 use crate::admission::Operation;
 use crate::failure::{Cause, Failure};
 use crate::fields::FieldSet;
-use crate::managed::{self, Managed, Manager, Scope, unchanged};
+use crate::managed::{self, Managed, Manager, Scope};
 use crate::object::{Object, finalizers, metadata_text, remove_metadata, set_metadata};
 use crate::patch::Patch;
 use crate::resource::{GenerationRule, Resource};
@@ -37,7 +37,7 @@ impl Engine {
         check_part(&resource, target.part)?;
         check_type(&resource, &object)?;
         check_place(&resource, target, &object)?;
-        let live = self.get(&resource, target)?;
+        let current = self.current(&resource, target)?;
         if resource.is_custom() && metadata_text(&object, "resourceVersion").is_empty() {
             let cause = Cause::new(
                 "metadata.resourceVersion",
@@ -46,11 +46,11 @@ impl Engine {
             );
             return Err(Failure::invalid(&resource.subject(&target.name), &[cause]));
         }
-        check_identity(&resource, &live, &object)?;
+        check_identity(&resource, &current.live, &object)?;
         self.change(
             &resource,
             target,
-            &live,
+            current,
             object,
             Ownership::Update(options.manager.clone()),
             options,
@@ -73,17 +73,19 @@ impl Engine {
                 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             ));
         }
-        let live = self.get(&resource, target)?;
-        let mut before = live.value();
-        set_api_version(&mut before, &resource.api_version());
-        let patched = patch.apply_to(&before, &resource.shape, &resource.subject(&target.name))?;
+        let current = self.current(&resource, target)?;
+        let patched = patch.apply_to(
+            &current.value,
+            &resource.shape,
+            &resource.subject(&target.name),
+        )?;
         check_type(&resource, &patched)?;
         check_place(&resource, target, &patched)?;
-        check_identity(&resource, &live, &patched)?;
+        check_identity(&resource, &current.live, &patched)?;
         self.change(
             &resource,
             target,
-            &live,
+            current,
             patched,
             Ownership::Update(options.manager.clone()),
             options,
@@ -133,8 +135,8 @@ impl Engine {
             allowed,
             now: &now,
         };
-        let live = match self.get(resource, target) {
-            Ok(live) => live,
+        let current = match self.current(resource, target) {
+            Ok(current) => current,
             Err(missing) if target.part == Part::Whole => {
                 if !metadata_text(&config, "uid").is_empty() {
                     let detail = format!(
@@ -163,18 +165,16 @@ impl Engine {
             }
             Err(missing) => return Err(missing),
         };
-        check_identity(resource, &live, &config)?;
+        check_identity(resource, &current.live, &config)?;
         remove_metadata(&mut config, "resourceVersion");
         let warnings = self.conform(resource, &mut config, options.field_validation)?;
-        let mut before = live.value();
-        set_api_version(&mut before, &resource.api_version());
-        let allowed = client_side::allowed(&manager, &before, &resource.shape);
-        let (mut object, managed) = apply(allowed).run(&Managed::of(&before), &before, &config)?;
+        let allowed = client_side::allowed(&manager, &current.value, &resource.shape);
+        let (mut object, managed) = apply(allowed).run(&current.owners, &current.value, &config)?;
         client_side::refresh(&manager, &mut object, &config);
         let mut outcome = self.change(
             resource,
             target,
-            &live,
+            current,
             object,
             Ownership::Applied(managed),
             options,
@@ -183,23 +183,39 @@ impl Engine {
         Ok(outcome)
     }
 
+    /// The present state of the object that a request names.
+    fn current(&self, resource: &Resource, target: &Target) -> Result<Current, Failure> {
+        let live = self.get(resource, target)?;
+        let mut value = live.value();
+        set_api_version(&mut value, &resource.api_version());
+        let owners = Managed::of(&value);
+        Ok(Current {
+            live,
+            value,
+            owners,
+        })
+    }
+
     /// Checks and stores a changed object.
     fn change(
         &mut self,
         resource: &Arc<Resource>,
         target: &Target,
-        live: &Arc<Object>,
+        current: Current,
         mut object: Value,
         ownership: Ownership,
         options: &WriteOptions,
     ) -> Result<Outcome, Failure> {
-        let mut before = live.value();
-        set_api_version(&mut before, &resource.api_version());
+        let Current {
+            live,
+            value: before,
+            owners,
+        } = current;
         set_api_version(&mut object, &resource.api_version());
-        let requested_owners = object.pointer("/metadata/managedFields").cloned();
+        let requested_owners = remove_metadata(&mut object, "managedFields");
         keep_other_part(resource, target.part, &before, &mut object);
         keep_system_metadata(resource, &before, &mut object);
-        check_finalizers(resource, live, &object)?;
+        check_finalizers(resource, &live, &object)?;
 
         let warnings = self.conform(resource, &mut object, options.field_validation)?;
         self.default_and_validate(resource, &mut object, Some(&before))?;
@@ -220,10 +236,10 @@ impl Engine {
                     api_version: resource.api_version(),
                     subresource: subresource(target.part).to_owned(),
                 };
-                let current = starting_owners(&before, requested_owners.as_ref(), target.part);
+                let starting = starting_owners(&owners, requested_owners, target.part);
                 let scope = scope(resource, target.part);
                 managed::update(
-                    &current,
+                    &starting,
                     &before,
                     &object,
                     &manager,
@@ -233,15 +249,16 @@ impl Engine {
                 )
             }
         };
-        managed.store(&mut object);
-        if unchanged(&before, &object) {
+        if managed.same_ownership(&owners) && same_content(&before, &object) {
             return Ok(Outcome {
                 object: before,
+                stored: Some(live),
                 created: false,
                 removed: false,
                 warnings,
             });
         }
+        managed.store(&mut object);
         if advances_generation(resource, target.part, &before, &object) {
             let generation = before
                 .pointer("/metadata/generation")
@@ -252,24 +269,29 @@ impl Engine {
         }
         set_api_version(&mut object, &resource.storage_api_version());
         let released = live.deleting && finalizers(&object).is_empty() && !holds_namespace(&object);
-        if !options.dry_run {
-            let stored = if released {
-                self.remove(&live.key, Some(object.clone()))
-            } else {
-                Some(self.store(live.key.clone(), object.clone()))
-            };
-            if let Some(stored) = stored {
-                object = stored.value();
-            }
+        let mut stored = None;
+        if !options.dry_run && released {
+            stored = self.remove(&live.key, Some(&mut object));
+        } else if !options.dry_run {
+            stored = Some(self.store(live.key.clone(), &mut object));
         }
         set_api_version(&mut object, &resource.api_version());
         Ok(Outcome {
             object,
+            stored,
             created: false,
             removed: released,
             warnings,
         })
     }
+}
+
+/// The present state of an object.
+struct Current {
+    live: Arc<Object>,
+    /// In the version of the request.
+    value: Value,
+    owners: Managed,
 }
 
 /// A terminating namespace also waits for `spec.finalizers`.
@@ -464,27 +486,39 @@ fn check_finalizers(resource: &Resource, live: &Object, object: &Value) -> Resul
 }
 
 /// The owners before an update: as the client sent them for the whole object, `[{}]` to start anew, else as stored.
-fn starting_owners(before: &Value, requested: Option<&Value>, part: Part) -> Managed {
-    let stored = Managed::of(before);
-    if part != Part::Whole {
-        return stored;
-    }
-    let Some(requested) = requested.and_then(Value::as_array) else {
-        return stored;
+fn starting_owners(stored: &Managed, requested: Option<Value>, part: Part) -> Managed {
+    let Some(Value::Array(requested)) = requested.filter(|_| part == Part::Whole) else {
+        return stored.clone();
     };
     if let [only] = requested.as_slice()
         && only.as_object().is_some_and(serde_json::Map::is_empty)
     {
         return Managed::default();
     }
-    let mut carrier = serde_json::json!({ "metadata": {} });
-    set_metadata(
-        &mut carrier,
-        "managedFields",
-        Value::Array(requested.clone()),
-    );
-    let sent = Managed::of(&carrier);
-    if sent.is_empty() { stored } else { sent }
+    let sent = Managed::from_entries(&requested);
+    if sent.is_empty() {
+        stored.clone()
+    } else {
+        sent
+    }
+}
+
+/// Whether two objects differ in nothing but owners and resourceVersion.
+fn same_content(before: &Value, object: &Value) -> bool {
+    let (Some(before), Some(object)) = (before.as_object(), object.as_object()) else {
+        return before == object;
+    };
+    let counts = |name: &String| !matches!(name.as_str(), "managedFields" | "resourceVersion");
+    before.len() == object.len()
+        && before
+            .iter()
+            .all(|(name, old)| match (object.get(name), old) {
+                (Some(Value::Object(new)), Value::Object(old)) if name == "metadata" => {
+                    let left = old.iter().filter(|(name, _)| counts(name));
+                    left.eq(new.iter().filter(|(name, _)| counts(name)))
+                }
+                (new, old) => new == Some(old),
+            })
 }
 
 fn advances_generation(resource: &Resource, part: Part, before: &Value, object: &Value) -> bool {

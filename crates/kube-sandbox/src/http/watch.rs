@@ -26,6 +26,8 @@ use crate::selector::Selector;
 
 /// Time between bookmarks of a quiet watch.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// Most changes that a watch takes from the history before it sends them.
+const CHANGES_AT_ONCE: usize = 256;
 /// Longest watch.
 const MAX_DURATION: Duration = Duration::from_secs(3600);
 
@@ -45,6 +47,13 @@ impl Event {
             Self::Deleted => "DELETED",
         }
     }
+}
+
+/// Something to be sent.
+enum Pending {
+    Event(Event, Arc<Object>),
+    /// The end of the initial events.
+    InitialEnd,
 }
 
 /// Counts an open watch down when it ends.
@@ -79,7 +88,8 @@ struct Watch {
     bookmarks: bool,
     /// Everything up to here was sent.
     position: u64,
-    pending: VecDeque<Bytes>,
+    /// What is to be sent next; rendered when it is.
+    pending: VecDeque<Pending>,
     latest: tokio::sync::watch::Receiver<u64>,
     deadline: Instant,
     next_bookmark: Instant,
@@ -141,15 +151,14 @@ pub fn serve(
         watch.position = current;
         if initial != Some(false) {
             let selected = objects
-                .iter()
+                .into_iter()
                 .filter(|object| watch.selector.matches(object));
             watch.pending = selected
-                .map(|object| watch.line(Event::Added, object))
+                .map(|object| Pending::Event(Event::Added, object))
                 .collect();
         }
         if initial == Some(true) {
-            let line = watch.bookmark_line(true);
-            watch.pending.push_back(line);
+            watch.pending.push_back(Pending::InitialEnd);
         }
     } else {
         let wanted = revision.unwrap_or_default();
@@ -207,8 +216,13 @@ impl Watch {
     /// The next line, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(line) = self.pending.pop_front() {
-                return Some(line);
+            if self.app.shutdown.is_cancelled() {
+                return None;
+            }
+            match self.pending.pop_front() {
+                Some(Pending::Event(event, object)) => return Some(self.line(event, &object)),
+                Some(Pending::InitialEnd) => return Some(self.bookmark_line(true)),
+                None => {}
             }
             if self.ended {
                 return None;
@@ -217,14 +231,20 @@ impl Watch {
                 self.position,
                 &self.resource.storage,
                 self.namespace.as_deref(),
+                CHANGES_AT_ONCE,
             ) {
                 Ok((changes, position)) => {
+                    let moved = position != self.position;
                     self.position = position;
-                    let lines: Vec<Bytes> = changes
-                        .iter()
-                        .filter_map(|change| self.change_line(change))
+                    let events: Vec<Pending> = changes
+                        .into_iter()
+                        .filter_map(|change| self.event(change))
                         .collect();
-                    self.pending.extend(lines);
+                    self.pending.extend(events);
+                    if moved {
+                        // There may be more than was taken at once.
+                        continue;
+                    }
                 }
                 Err(expired) => {
                     self.ended = true;
@@ -232,32 +252,31 @@ impl Watch {
                     return Some(line(&json!({"type": "ERROR", "object": status})));
                 }
             }
-            if !self.pending.is_empty() {
-                continue;
-            }
             let shutdown = self.app.shutdown.clone();
             tokio::select! {
-                changed = self.latest.changed() => {
-                    if changed.is_err() {
-                        return None;
-                    }
-                }
-                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
-                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
-                    return Some(self.bookmark_line(false));
-                }
+                biased;
+                () = shutdown.cancelled() => return None,
                 () = tokio::time::sleep_until(self.deadline) => {
                     self.ended = true;
                     if self.bookmarks {
                         return Some(self.bookmark_line(false));
                     }
                 }
-                () = shutdown.cancelled() => return None,
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    return Some(self.bookmark_line(false));
+                }
+                changed = self.latest.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
             }
         }
     }
 
-    fn change_line(&self, change: &Change) -> Option<Bytes> {
+    /// What a change means to this watch.
+    fn event(&self, change: Change) -> Option<Pending> {
         let before = change
             .previous
             .as_ref()
@@ -269,7 +288,7 @@ impl Watch {
             (true, true) => Event::Modified,
             (true, false) => Event::Deleted,
         };
-        Some(self.line(event, &change.object))
+        Some(Pending::Event(event, change.object))
     }
 
     fn line(&self, event: Event, object: &Arc<Object>) -> Bytes {

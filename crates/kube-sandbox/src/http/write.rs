@@ -112,7 +112,13 @@ pub fn answer(resource: &Resource, outcome: &Outcome) -> Response {
     } else {
         StatusCode::OK
     };
-    let mut response = respond::json(status, &outcome.object);
+    let mut response = match &outcome.stored {
+        // The stored text is the answer, unless another version was asked for.
+        Some(stored) if resource.version == resource.storage_version => {
+            respond::json_bytes(status, stored.json.clone())
+        }
+        _ => respond::json(status, &outcome.object),
+    };
     respond::warn(&mut response, &outcome.warnings);
     respond::warn(&mut response, resource.deprecation.as_slice());
     response

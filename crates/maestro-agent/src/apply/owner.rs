@@ -115,7 +115,10 @@ mod tests {
             json!({"kind": APPLIED_KIND, "apiVersion": API_VERSION, "name": "other", "uid": "u2"});
         let live = object_with(json!([owner().reference(), other]));
         assert!(owner().shares(&live));
-        assert_eq!(owner().removed_from(&live).unwrap(), [other.clone()]);
+        assert_eq!(
+            owner().removed_from(&live).unwrap(),
+            std::slice::from_ref(&other)
+        );
         assert_eq!(owner().removed_from(&object_with(json!([other]))), None);
         let foreign = object_with(
             json!([owner().reference(), {"kind": "Deployment", "apiVersion": "apps/v1", "name": "d", "uid": "u3"}]),

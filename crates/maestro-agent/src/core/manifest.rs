@@ -262,7 +262,10 @@ impl Manifest {
     pub fn facts(&self) -> ManifestFacts<'_> {
         ManifestFacts {
             meta: self.meta.clone(),
-            applied: Some(self.outcome.as_ref().map(|()| ())),
+            applied: Some(match &self.outcome {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(failure),
+            }),
             generation: self.generation,
             seen: &self.seen,
             feedback: self.evaluated.as_ref(),

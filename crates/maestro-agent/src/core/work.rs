@@ -50,6 +50,8 @@ pub enum Phase {
 #[derive(Debug)]
 struct Running {
     halt: CancellationToken,
+    /// The spec that it works on. Versions alone don't tell: they begin anew with another life of the id.
+    bundle: Option<Arc<Bundle>>,
 }
 
 /// One work.
@@ -235,7 +237,8 @@ impl Work {
         }
         self.status = built;
         let complete = !self.manifests.iter().any(Manifest::is_unseen);
-        self.report.changed(complete, now.tick);
+        self.report
+            .changed(complete, self.phase == Phase::Gone, now.tick);
         true
     }
 

@@ -161,7 +161,12 @@ async fn apply_refuses_bad_files_before_anything_is_sent() {
         (
             "type.yaml",
             Some("kind: ManifestWork\nmetadata: {name: w}\nspec: {workload: {manifests: 5}}\n"),
-            "failed to unmarshal ManifestWork from type.yaml",
+            "failed to unmarshal ManifestWork from type.yaml: type.yaml:3:30: spec.workload.manifests: invalid type",
+        ),
+        (
+            "boolean.yaml",
+            Some("kind: ManifestWork\nmetadata: {name: n}\n"),
+            "from boolean.yaml: metadata.name: invalid type: boolean `false`, expected a string\nHint:  YAML reads y, n",
         ),
         (
             "name.yaml",
@@ -630,7 +635,7 @@ async fn validate_finds_everything_without_a_server() {
     );
     let bad = bench.file(
         "bad.yaml",
-        "kind: ManifestWork\nmetadata: {name: w}\nspec:\n  workload:\n    manifests:\n    - {}\n    - text\n    - {kind: X}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {namespace: n}}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: n}}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: n}}\n  manifestConfigs:\n  - resourceIdentifier: {resource: configmaps, name: b, namespace: n}\n    updateStrategy: {type: Nope}\n    feedbackRules: [{type: JSONPaths, jsonPaths: [{name: p, path: \".a[\"}]}]\n",
+        "kind: ManifestWork\nmetadata: {name: w}\nspec:\n  workload:\n    manifests:\n    - {}\n    - text\n    - {kind: X}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {namespace: ns}}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n    - {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n  manifestConfigs:\n  - resourceIdentifier: {resource: configmaps, name: b, namespace: ns}\n    updateStrategy: {type: Nope}\n    feedbackRules: [{type: JSONPaths, jsonPaths: [{name: p, path: \".a[\"}]}]\n",
     );
     let run = crate::finish(crate::bare(&["validate", "--manifest-file", &bad])).await;
     assert_eq!(run.code, 2);
@@ -642,7 +647,7 @@ async fn validate_finds_everything_without_a_server() {
         "  - manifest[3] missing metadata.name\n",
         "  - spec.workload.manifests[5]: Duplicate value",
         "updateStrategy.type: Unsupported value: \"Nope\"",
-        "  - spec.manifestConfigs[0] matches no manifest: there is no \"b\" in namespace \"n\"\n",
+        "  - spec.manifestConfigs[0] matches no manifest: there is no \"b\" in namespace \"ns\"\n",
         "  - spec.manifestConfigs[0].feedbackRules[0].jsonPaths[0].path: \".a[\":",
     ] {
         assert!(run.out.contains(problem), "{problem}\n{}", run.out);

@@ -76,7 +76,7 @@ async fn get_prints_the_known_object() {
 #[tokio::test]
 async fn what_get_prints_as_a_manifestwork_can_be_applied_again() {
     let bench = Bench::new().await;
-    let file = bench.file("w.yaml", "kind: ManifestWork\nmetadata: {name: w, labels: {a: b}}\nspec:\n  workload: {manifests: [{apiVersion: v1, kind: ConfigMap, metadata: {name: m, namespace: n}}]}\n  manifestConfigs:\n  - resourceIdentifier: {group: '', resource: configmaps, name: m, namespace: n}\n    feedbackRules: [{type: JSONPaths, jsonPaths: [{name: d, path: .data}]}]\n  executor: {subject: {type: ServiceAccount, serviceAccount: {namespace: n, name: a}}}\n");
+    let file = bench.file("w.yaml", "kind: ManifestWork\nmetadata: {name: w, labels: {a: b}}\nspec:\n  workload: {manifests: [{apiVersion: v1, kind: ConfigMap, metadata: {name: m, namespace: ns}}]}\n  manifestConfigs:\n  - resourceIdentifier: {group: '', resource: configmaps, name: m, namespace: ns}\n    feedbackRules: [{type: JSONPaths, jsonPaths: [{name: d, path: .data}]}]\n  executor: {subject: {type: ServiceAccount, serviceAccount: {namespace: ns, name: a}}}\n");
     bench
         .good(&["apply", "--consumer=c1", "--manifest-file", &file])
         .await;

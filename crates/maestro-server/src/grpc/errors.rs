@@ -36,17 +36,6 @@ impl Errors {
         self.status(code, format!("{prefix}: {}", problem.text()), Some(id))
     }
 
-    /// A read that failed.
-    pub(super) fn storage(self, prefix: &str, error: &crate::storage::Error) -> Status {
-        let problem = Problem::storage("reading", error);
-        let code = if problem.unavailable {
-            Code::Unavailable
-        } else {
-            Code::Internal
-        };
-        self.status(code, format!("{prefix}: {}", problem.text()), None)
-    }
-
     fn status(self, code: Code, text: String, id: Option<&str>) -> Status {
         if !self.typed {
             return Status::new(code, text);

@@ -72,7 +72,7 @@ fn without_meta(object: &Value) -> Value {
 /// Replaces single top-level fields of the live object.
 fn fields(required: &Value, live: &Value, names: &[&str]) -> Content {
     let differs = |name: &&str| !same_or_empty(required.get(*name), live.get(*name));
-    if !names.iter().any(|name| differs(&name)) {
+    if !names.iter().any(differs) {
         return Content::Same;
     }
     let mut object = live.clone();

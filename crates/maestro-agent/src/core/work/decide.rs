@@ -85,12 +85,12 @@ impl Work {
     pub fn start(&mut self, step: Step, record: Option<Record>, adopted: Vec<Record>) -> Job {
         let halt = CancellationToken::new();
         let task = match step {
-            Step::Remove => Task::Remove(Remove {
+            Step::Remove => Task::Remove(Box::new(Remove {
                 name: self.metadata.name.clone(),
                 record,
                 bundle: self.bundle.clone(),
                 applied: self.applied.clone(),
-            }),
+            })),
             Step::Look => Task::Look(self.targets().into_iter().collect()),
             Step::Pass => self.apply_task(None, Compare::Exact, record, adopted),
             Step::Repeat(ordinals) => {
@@ -109,7 +109,10 @@ impl Work {
             }
         };
         self.prune_at = None;
-        self.running = Some(Running { halt: halt.clone() });
+        self.running = Some(Running {
+            halt: halt.clone(),
+            bundle: self.bundle.clone(),
+        });
         Job {
             work: Arc::clone(&self.id),
             task,

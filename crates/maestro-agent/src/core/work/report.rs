@@ -20,6 +20,8 @@ pub struct Report {
     accepted: u64,
     /// The revision that is on its way.
     in_flight: Option<u64>,
+    /// The first revision that says that everything is gone.
+    last_word: Option<u64>,
     not_before: Instant,
     failures: u32,
 }
@@ -30,15 +32,19 @@ impl Report {
             revision: 0,
             accepted: 0,
             in_flight: None,
+            last_word: None,
             not_before: now,
             failures: 0,
         }
     }
 
     /// The status changed. An incomplete one waits a moment for its missing parts, unless one waits already.
-    pub(super) fn changed(&mut self, complete: bool, now: Instant) {
+    pub(super) fn changed(&mut self, complete: bool, gone: bool, now: Instant) {
         let first = self.revision == self.accepted;
         self.revision += 1;
+        if gone {
+            self.last_word.get_or_insert(self.revision);
+        }
         if first && !complete {
             self.not_before = self.not_before.max(now + COALESCE);
         }
@@ -106,7 +112,9 @@ impl Work {
         self.phase == Phase::Gone
             && self.running.is_none()
             && (self.silent
-                || (self.report.in_flight.is_none()
-                    && self.report.accepted == self.report.revision))
+                || self
+                    .report
+                    .last_word
+                    .is_some_and(|word| self.report.accepted >= word))
     }
 }

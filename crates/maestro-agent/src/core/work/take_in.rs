@@ -19,15 +19,15 @@ use crate::failure::{self, Failure};
 use crate::job::{Applied, Attempt, RemoveOutcome};
 use crate::target::Target;
 
-/// How a spec relates to what is known.
+/// Which life of the id a spec is about, compared with the known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
+enum Life {
     /// Of an earlier life of the same id.
-    EarlierLife,
+    Earlier,
     /// Of the same life.
-    SameLife,
+    Same,
     /// Of a later life: the row was removed and made anew, and versions begin anew.
-    LaterLife,
+    Later,
 }
 
 impl Work {
@@ -42,7 +42,7 @@ impl Work {
                 }
             }
             (Phase::Live, SpecMessage::Delete(deletion)) => {
-                if self.age(&deletion.metadata) != Age::EarlierLife {
+                if self.life(&deletion.metadata) != Life::Earlier {
                     self.begin_deletion(deletion.metadata, now);
                 }
             }
@@ -61,7 +61,7 @@ impl Work {
                     SpecMessage::Delete(deletion) => &deletion.metadata,
                     SpecMessage::Invalid { metadata, .. } => metadata,
                 };
-                if self.age(metadata) == Age::LaterLife {
+                if self.life(metadata) == Life::Later {
                     self.successor = Some(Box::new(message));
                 } else if let SpecMessage::Delete(deletion) = message {
                     self.metadata.generation =
@@ -76,7 +76,7 @@ impl Work {
             return;
         }
         let same_version = work.metadata.generation == self.metadata.generation;
-        let same_life = self.age(&work.metadata) == Age::SameLife;
+        let same_life = self.life(&work.metadata) == Life::Same;
         let known = self.bundle.as_ref().filter(|_| self.invalid.is_none());
         let unchanged = known.is_some_and(|known| known.asks_the_same(&Bundle::new(&work)));
         if same_version && same_life && unchanged {
@@ -114,14 +114,14 @@ impl Work {
 
     /// Takes in what came of an application.
     pub fn applied(&mut self, done: Applied, settings: &Settings, now: Now) {
-        self.running = None;
+        let worked_on = self.running.take().and_then(|running| running.bundle);
         if done.record.is_some() {
             self.applied = done.applied;
         }
-        let of_this_version = self
-            .bundle
-            .as_ref()
-            .is_some_and(|bundle| bundle.version == done.version);
+        let of_this_version = match (&worked_on, &self.bundle) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            _ => false,
+        };
         let began = done.record.is_some();
         match &self.bundle {
             Some(bundle) if of_this_version => {
@@ -207,6 +207,11 @@ impl Work {
     pub fn removed(&mut self, done: RemoveOutcome, now: Now) {
         self.running = None;
         if self.phase != Phase::Deleting {
+            return;
+        }
+        if done.error.is_some() && done.held.is_empty() {
+            // It did not come far enough to know; what was known still holds.
+            self.failed(now.tick);
             return;
         }
         let before = std::mem::replace(&mut self.held, done.held);
@@ -295,23 +300,23 @@ impl Work {
         }
     }
 
-    fn age(&self, metadata: &ObjectMeta) -> Age {
+    fn life(&self, metadata: &ObjectMeta) -> Life {
         match (
             metadata.creation_timestamp,
             self.metadata.creation_timestamp,
         ) {
-            (Some(theirs), Some(ours)) if theirs.as_second() < ours.as_second() => Age::EarlierLife,
-            (Some(theirs), Some(ours)) if theirs.as_second() > ours.as_second() => Age::LaterLife,
-            _ => Age::SameLife,
+            (Some(theirs), Some(ours)) if theirs.as_second() < ours.as_second() => Life::Earlier,
+            (Some(theirs), Some(ours)) if theirs.as_second() > ours.as_second() => Life::Later,
+            _ => Life::Same,
         }
     }
 
     /// Whether a spec isn't older than what is known. Version 0 is "not known" and never older.
     fn is_newer(&self, metadata: &ObjectMeta) -> bool {
-        match self.age(metadata) {
-            Age::EarlierLife => false,
-            Age::LaterLife => true,
-            Age::SameLife => {
+        match self.life(metadata) {
+            Life::Earlier => false,
+            Life::Later => true,
+            Life::Same => {
                 metadata.generation == 0 || metadata.generation >= self.metadata.generation
             }
         }
