@@ -40,6 +40,8 @@ pub struct Limits {
     pub sweep_interval: Duration,
     /// How long an agent has to settle a row before it is reminded; default 20 s.
     pub grace: Duration,
+    /// A cluster whose agent was connected so recently can't be removed by force; default 10 min.
+    pub seen_lately: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Default for Limits {
             resync_wait: Duration::from_secs(10),
             sweep_interval: Duration::from_secs(10),
             grace: Duration::from_secs(20),
+            seen_lately: Duration::from_secs(600),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod consumers;
+mod endings;
 mod errors;
 mod ksuid;
 mod list;
@@ -15,10 +16,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::delivery::Hub;
+use crate::delivery::{Hub, Limits};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
@@ -37,6 +38,8 @@ pub struct Api {
     pub hub: Arc<Hub>,
     /// Counters.
     pub telemetry: Telemetry,
+    /// Patience with agents.
+    pub limits: Limits,
 }
 
 /// All routes.
@@ -60,6 +63,12 @@ pub fn router(api: Api) -> Router {
             get(consumers::get)
                 .patch(consumers::update)
                 .delete(consumers::delete),
+        );
+    let v1 = v1
+        .route("/consumers/{id}/force-remove", post(endings::force_remove))
+        .route(
+            "/consumers/{id}/accept-orphans",
+            post(endings::accept_orphans),
         );
     let router = Router::new()
         .route("/api/maestro", get(meta::api))

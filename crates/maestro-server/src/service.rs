@@ -243,6 +243,7 @@ impl Service {
             writer,
             hub,
             telemetry,
+            limits: config.limits.clone(),
         };
         let transport = config.transport.clone();
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();

@@ -4,6 +4,7 @@
 //! Implementations hold no rules of their own: they lock rows, ask [`crate::lifecycle::decide`], and write what it says,
 //! one transaction per call.
 
+mod last_words;
 pub(crate) mod metadata;
 pub mod postgres;
 pub mod search;
@@ -109,6 +110,15 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a consumer, if it exists. [`Error::ForeignKey`] when it has resources.
     async fn delete_consumer(&self, id: &str) -> Result<(), Error>;
 
+    /// Notes that the agents of these clusters are connected to this server now.
+    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error>;
+
+    /// When a cluster's agent was last connected to any server.
+    async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error>;
+
+    /// Ends a consumer for good: its resources get a final status and go, then the consumer; an audit entry stays.
+    async fn force_remove(&self, forced: &Forced) -> Result<ForcedOutcome, Error>;
+
     /// Says that this server is alive.
     async fn heartbeat(&self) -> Result<(), Error>;
 
@@ -189,6 +199,30 @@ pub struct Removal {
     pub payload: String,
     /// Its final status, in the stored form.
     pub status: String,
+}
+
+/// An operator's word that a cluster has ended.
+#[derive(Clone, Debug)]
+pub struct Forced {
+    /// Id of the consumer.
+    pub id: String,
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Why; kept for the audit and told to the sources.
+    pub reason: String,
+    /// Who; kept for the audit.
+    pub who: String,
+    /// Whether resources go whose deletion nobody asked for.
+    pub include_live: bool,
+}
+
+/// What became of a forced removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForcedOutcome {
+    /// So many resources are live; nothing was removed.
+    Live(u64),
+    /// Everything is gone; the changes are for the sources.
+    Removed(Vec<Change>),
 }
 
 /// A window on a list.

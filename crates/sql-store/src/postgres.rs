@@ -9,6 +9,8 @@ mod migrate;
 mod pool;
 mod tls;
 
+pub use deadpool_postgres::GenericClient;
+
 pub use config::{Config, ConfigError, TlsMode};
 pub use listen::{Notice, listen};
 pub use migrate::migrate;

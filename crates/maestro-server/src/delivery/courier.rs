@@ -92,6 +92,7 @@ impl Courier {
                     patience = None;
                     self.resync(held).await
                 }
+                SpecWork::Orphans(orphans) => self.delete_accepted(orphans).await,
                 SpecWork::Send(ids) => self.send(ids, &mut pace).await,
             };
             match result {
@@ -146,30 +147,47 @@ impl Courier {
             has = total,
             lacks = lacking,
             orphans = orphans.delete.len(),
-            suspicious = orphans.suspicious,
+            suspicious = orphans.suspicious.len(),
             "Compared what an agent has with what it should have."
         );
-        if orphans.suspicious > 0 {
+        if !orphans.suspicious.is_empty() {
             tracing::warn!(
                 consumer = %cluster,
-                resources = orphans.suspicious,
+                resources = orphans.suspicious.len(),
                 "An agent has resources that this server never knew; they are left alone."
             );
         }
         self.hub.note_strangers(cluster, orphans.suspicious);
-        for (id, version) in orphans.delete {
-            let version = i32::try_from(version).unwrap_or(0);
+        Ok(self.delete_orphans(orphans.delete).await)
+    }
+
+    /// Tells the agent to delete what this server doesn't know.
+    async fn delete_orphans(&self, orphans: Vec<(ResourceId, i64)>) -> Option<Stop> {
+        for (id, version) in orphans {
             let event = codec::server::orphan_deletion(
                 id.as_str(),
-                version,
-                cluster.as_str(),
+                i32::try_from(version).unwrap_or(0),
+                self.stream.cluster.as_str(),
                 Stamp::now(),
             );
             if let Err(stop) = self.emit(&id, || event.into()).await {
-                return Ok(Some(stop));
+                return Some(stop);
             }
         }
-        Ok(None)
+        None
+    }
+
+    /// Deletes what an operator gave up, except what exists by now.
+    async fn delete_accepted(
+        &self,
+        mut orphans: Vec<(ResourceId, i64)>,
+    ) -> Result<Option<Stop>, Error> {
+        for page in orphans.clone().chunks(BATCH_ROWS) {
+            let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
+            let known = self.store.resources(&ids).await?;
+            orphans.retain(|(id, _)| !known.iter().any(|row| row.id == *id));
+        }
+        Ok(self.delete_orphans(orphans).await)
     }
 
     async fn send(

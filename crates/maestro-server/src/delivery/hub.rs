@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -19,8 +20,10 @@ pub(super) const MAX_REMOVALS: usize = 50_000;
 pub struct Hub {
     agents: Mutex<HashMap<ClusterName, Vec<Arc<AgentStream>>>>,
     sources: Mutex<HashMap<SourceId, Vec<Arc<SourceStream>>>>,
-    /// Clusters whose agent has resources that this server never knew, and how many.
-    strangers: Mutex<HashMap<ClusterName, usize>>,
+    /// Clusters whose agent has resources that this server never knew, and which (with the agent's versions).
+    strangers: Mutex<HashMap<ClusterName, Vec<(ResourceId, i64)>>>,
+    /// Clusters whose last stream has ended since this was last noted in the database, and when.
+    left: Mutex<HashMap<ClusterName, Timestamp>>,
 }
 
 /// An agent's subscription.
@@ -41,6 +44,8 @@ struct AgentState {
     agenda: SpecAgenda,
     /// What the agent said that it has; the newest word counts.
     resync: Option<Held>,
+    /// Resources that this server doesn't know and the agent shall delete, with the agent's versions.
+    orphans: Vec<(ResourceId, i64)>,
 }
 
 /// A source's subscription.
@@ -91,8 +96,29 @@ impl Hub {
             streams.retain(|other| other.id != stream.id);
             if streams.is_empty() {
                 agents.remove(&stream.cluster);
+                lock(&self.left).insert(stream.cluster.clone(), Timestamp::now());
             }
         }
+    }
+
+    /// When the last stream of a cluster ended here, if that isn't noted in the database yet.
+    #[must_use]
+    pub fn left_at(&self, cluster: &ClusterName) -> Option<Timestamp> {
+        lock(&self.left).get(cluster).copied()
+    }
+
+    /// Clusters that were connected since this was last asked.
+    pub(super) fn seen(&self) -> Vec<ClusterName> {
+        let mut seen = self.clusters();
+        seen.extend(lock(&self.left).keys().cloned());
+        seen.sort_unstable();
+        seen.dedup();
+        seen
+    }
+
+    /// The database knows that these were connected.
+    pub(super) fn noted(&self, seen: &[ClusterName]) {
+        lock(&self.left).retain(|cluster, _| !seen.contains(cluster));
     }
 
     /// Registers a source's stream; from now on nothing is missed.
@@ -178,10 +204,10 @@ impl Hub {
         chosen.len()
     }
 
-    /// Keeps how many resources of an agent this server doesn't dare to delete.
-    pub(super) fn note_strangers(&self, cluster: &ClusterName, resources: usize) {
+    /// Keeps which resources of an agent this server doesn't dare to delete.
+    pub(super) fn note_strangers(&self, cluster: &ClusterName, resources: Vec<(ResourceId, i64)>) {
         let mut strangers = lock(&self.strangers);
-        if resources == 0 {
+        if resources.is_empty() {
             strangers.remove(cluster);
         } else {
             strangers.insert(cluster.clone(), resources);
@@ -191,7 +217,25 @@ impl Hub {
     /// How many resources of a cluster's agent this server doesn't know and doesn't dare to delete.
     #[must_use]
     pub fn strangers(&self, cluster: &ClusterName) -> usize {
-        lock(&self.strangers).get(cluster).copied().unwrap_or(0)
+        lock(&self.strangers).get(cluster).map_or(0, Vec::len)
+    }
+
+    /// An operator says that the unknown resources of a cluster may go: its agents are told. Returns how many, or `None`
+    /// when none are known or no agent is connected here.
+    #[must_use]
+    pub fn accept_strangers(&self, cluster: &ClusterName) -> Option<usize> {
+        let streams = self.agents_of(cluster);
+        if streams.is_empty() {
+            return None;
+        }
+        let strangers = lock(&self.strangers).remove(cluster)?;
+        for stream in streams {
+            lock(&stream.state)
+                .orphans
+                .extend(strangers.iter().cloned());
+            stream.wake.notify_one();
+        }
+        Some(strangers.len())
     }
 
     /// Clusters with an agent stream on this server.
@@ -234,6 +278,8 @@ impl Hub {
 pub(super) enum SpecWork {
     /// Compare what the agent has with what it should have.
     Resync(Held),
+    /// Tell it to delete what this server doesn't know.
+    Orphans(Vec<(ResourceId, i64)>),
     /// Look at these.
     Send(Vec<(ResourceId, Why)>),
 }
@@ -249,6 +295,9 @@ impl AgentStream {
                 let mut state = lock(&self.state);
                 if let Some(held) = state.resync.take() {
                     return SpecWork::Resync(held);
+                }
+                if !state.orphans.is_empty() {
+                    return SpecWork::Orphans(std::mem::take(&mut state.orphans));
                 }
                 let ids: Vec<_> = std::iter::from_fn(|| state.agenda.next())
                     .take(most)

@@ -26,7 +26,7 @@ pub(super) struct Orphans {
     /// To be deleted, with the version that the agent has.
     pub(super) delete: Vec<(ResourceId, i64)>,
     /// Too many to be believed: an empty or restored database must not wipe a cluster.
-    pub(super) suspicious: usize,
+    pub(super) suspicious: Vec<(ResourceId, i64)>,
 }
 
 impl From<ResourceVersionList> for Held {
@@ -96,11 +96,10 @@ async fn judge(
 ) -> Result<Orphans, Error> {
     let mut orphans = Orphans::default();
     if held.is_empty() || !store.is_registered(cluster).await? {
-        orphans.suspicious = held.len();
+        orphans.suspicious = held.versions.into_iter().collect();
         return Ok(orphans);
     }
     let unknown: Vec<ResourceId> = held.versions.keys().cloned().collect();
-    let mut strangers = 0;
     for ids in unknown.chunks(PAGE) {
         let dead = store.tombstones(cluster, ids).await?;
         // Created while the pages were read, or moved behind the cursor.
@@ -110,12 +109,11 @@ async fn judge(
         for id in dead {
             orphans.delete.extend(held.versions.remove_entry(&id));
         }
-        strangers = held.versions.len();
     }
-    if strangers <= tolerated(total) {
+    if held.versions.len() <= tolerated(total) {
         orphans.delete.extend(held.versions);
     } else {
-        orphans.suspicious = strangers;
+        orphans.suspicious.extend(held.versions);
     }
     orphans.delete.sort_unstable();
     Ok(orphans)

@@ -66,10 +66,19 @@ pub(super) async fn get(
         Ok(Some(consumer)) => {
             let mut body = presented(&consumer);
             // Keys beyond upstream's, which clients of single objects tolerate.
-            body.insert(
-                "agent_streams".into(),
-                api.hub.agents_of(&consumer.name).len().into(),
-            );
+            let streams = api.hub.agents_of(&consumer.name).len();
+            body.insert("agent_streams".into(), streams.into());
+            let seen = match api.store.last_seen(&consumer.name).await {
+                Ok(_) if streams > 0 => Some(now()),
+                Ok(seen) => seen.max(api.hub.left_at(&consumer.name)),
+                Err(error) => {
+                    let problem = Problem::storage("Unable to find Consumer", &error);
+                    return Err(operation.failed(problem));
+                }
+            };
+            if let Some(seen) = seen {
+                body.insert("agent_last_seen".into(), seen.to_string().into());
+            }
             let strangers = api.hub.strangers(&consumer.name);
             if strangers > 0 {
                 body.insert("unknown_resources".into(), strangers.into());
@@ -175,7 +184,7 @@ pub(super) async fn delete(
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         Problem::new(
             problem::MALFORMED_REQUEST,
@@ -196,7 +205,7 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn not_found(id: &str) -> Problem {
+pub(super) fn not_found(id: &str) -> Problem {
     Problem::new(
         problem::NOT_FOUND,
         format!("Consumer with id='{id}' not found"),

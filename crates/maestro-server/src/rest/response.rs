@@ -95,6 +95,10 @@ impl Operation {
         Self { id }
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Says what went wrong.
     pub(super) fn failed(&self, problem: Problem) -> Failure {
         Failure {

@@ -4,6 +4,7 @@
 mod apply;
 mod changes;
 mod consumers;
+mod force;
 mod keep;
 mod lists;
 mod locks;
@@ -17,13 +18,15 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sql_store::postgres::{Client, Config, ConfigError, Pool, migrate};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Batch, Error, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash, Store, Version,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
+    Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
 
@@ -268,6 +271,21 @@ impl Store for Postgres {
 
     async fn delete_consumer(&self, id: &str) -> Result<(), Error> {
         self.write(async |client| consumers::delete(client, id).await)
+            .await
+    }
+
+    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error> {
+        self.write(async |client| force::note_agents(client, clusters).await)
+            .await
+    }
+
+    async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error> {
+        self.read(async |client| force::last_seen(client, cluster).await)
+            .await
+    }
+
+    async fn force_remove(&self, forced: &Forced) -> Result<ForcedOutcome, Error> {
+        self.write(async |client| force::remove(client, forced, &self.instance).await)
             .await
     }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod consumers;
+mod force;
 mod lists;
 mod queries;
 mod schema;
@@ -17,7 +18,8 @@ use sql_store::sqlite::rusqlite::{self, Connection};
 use tokio::sync::mpsc;
 
 use super::{
-    Batch, Error, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash, Store, Version,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
+    Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
 
@@ -185,6 +187,25 @@ impl Store for Sqlite {
         let id = id.to_owned();
         self.database
             .write(move |db| consumers::delete(db, &id))
+            .await
+    }
+
+    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error> {
+        let clusters = clusters.to_vec();
+        self.database
+            .write(move |db| force::note_agents(db, &clusters))
+            .await
+    }
+
+    async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error> {
+        let cluster = cluster.clone();
+        self.read(move |db| force::last_seen(db, &cluster)).await
+    }
+
+    async fn force_remove(&self, forced: &Forced) -> Result<ForcedOutcome, Error> {
+        let forced = forced.clone();
+        self.database
+            .write(move |db| force::remove(db, &forced))
             .await
     }
 

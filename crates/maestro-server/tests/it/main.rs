@@ -27,6 +27,8 @@ mod crash;
 mod database;
 mod deletes;
 mod delivery;
+mod endings;
 mod harness;
 mod loop_through;
 mod rest;
+mod sdk;

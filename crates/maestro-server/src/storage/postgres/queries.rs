@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sql_store::postgres::Client;
 use sql_store::postgres::tokio_postgres::Row;
+use sql_store::postgres::{Client, GenericClient};
 
 use super::super::{Error, Overdue, Removal, StatusHash, Version, now, reminder_after, spread};
 use super::schema::unsettled;
 use super::values::{Json, or_epoch};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
-pub(super) async fn resources(client: &Client, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
+pub(super) async fn resources(
+    client: &impl GenericClient,
+    ids: &[ResourceId],
+) -> Result<Vec<Resource>, Error> {
     let statement = client
         .prepare_cached(
             "select id, source, consumer_name, version, created_at, updated_at, deleted_at, payload, status \

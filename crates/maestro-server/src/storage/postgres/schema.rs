@@ -109,6 +109,12 @@ create table if not exists delivery (
 create table if not exists tombstones (
     id text primary key, consumer_name text not null, created_at timestamptz not null, removed_at timestamptz not null);
 create index if not exists idx_tombstones_removed_at on tombstones (removed_at);
+-- When the agent of a cluster was last connected to any server.
+create table if not exists connections (consumer_name text primary key, last_seen timestamptz not null);
+-- Consumers that were removed by force.
+create table if not exists audit (
+    id text primary key, at timestamptz not null, consumer_name text not null, who text not null, reason text not null,
+    resources jsonb not null);
 create index if not exists idx_resources_unsettled on resources (consumer_name, id) where ",
             unsettled!(),
             ";

@@ -63,5 +63,21 @@ create table removals (
     created_at text not null
 ) strict;
 create index removals_by_age on removals (created_at);
+
+-- When the agent of a cluster was last connected.
+create table connections (
+    consumer_name text not null primary key,
+    last_seen text not null
+) strict, without rowid;
+
+-- Consumers that were removed by force.
+create table audit (
+    id text not null primary key,
+    at text not null,
+    consumer_name text not null,
+    who text not null,
+    reason text not null,
+    resources text not null
+) strict;
 ",
 }];

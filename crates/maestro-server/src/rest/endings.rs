@@ -1,0 +1,127 @@
+//! What only an operator may decide: that a cluster has ended, and that resources which nobody knows may go.
+//! Never a timer: this server can't tell a cluster that is gone from one that is cut off.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::json as value;
+
+use super::Api;
+use super::consumers::{not_found, parse};
+use super::response::{Failure, Operation, json};
+use crate::model::Consumer;
+use crate::problem::{self, Problem};
+use crate::storage::{Forced, ForcedOutcome, now};
+
+/// Longest reason, bytes.
+const MAX_REASON: usize = 1024;
+
+/// Ends a consumer and all of its resources.
+pub(super) async fn force_remove(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Body {
+        #[serde(default)]
+        reason: String,
+        #[serde(default)]
+        include_live: bool,
+    }
+    let operation = Operation::of(&headers);
+    let Body {
+        reason,
+        include_live,
+    } = parse(&body).map_err(|problem| operation.failed(problem))?;
+    if reason.trim().is_empty() || reason.len() > MAX_REASON || reason.contains('\0') {
+        let text = format!(
+            "reason must be given, in at most {MAX_REASON} bytes: it is kept and told to the sources"
+        );
+        return Err(operation.failed(Problem::new(problem::VALIDATION, text)));
+    }
+    let consumer = consumer(&api, &operation, &id).await?;
+    let doing = "Unable to remove Consumer";
+    let storage = |error| operation.failed(Problem::storage(doing, &error));
+    let connected = !api.hub.agents_of(&consumer.name).is_empty();
+    let noted = api.store.last_seen(&consumer.name).await.map_err(storage)?;
+    let seen = noted.max(api.hub.left_at(&consumer.name));
+    // An agent that was connected so recently may well come back.
+    let lately = SignedDuration::try_from(api.limits.seen_lately).unwrap_or(SignedDuration::MAX);
+    if connected || seen.is_some_and(|seen| now().duration_since(seen) < lately) {
+        let text = format!(
+            "the agent of {} was connected within the last {} s; stop it, or delete the resources and let it finish",
+            consumer.name,
+            api.limits.seen_lately.as_secs()
+        );
+        return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
+    }
+    let forced = Forced {
+        id,
+        cluster: consumer.name.clone(),
+        reason,
+        who: operation.id().to_owned(),
+        include_live,
+    };
+    match api.store.force_remove(&forced).await {
+        Ok(ForcedOutcome::Live(count)) => {
+            let text = format!(
+                "{count} resources of {} are live; delete them first, or set \"includeLive\": true",
+                consumer.name
+            );
+            Err(operation.failed(Problem::new(problem::CONFLICT, text)))
+        }
+        Ok(ForcedOutcome::Removed(changes)) => {
+            tracing::warn!(
+                consumer = %consumer.name,
+                resources = changes.len(),
+                operation = operation.id(),
+                "A consumer was removed by force."
+            );
+            changes.iter().for_each(|change| api.hub.changed(change));
+            let body = value!({
+                "kind": "ConsumerRemoval", "id": forced.id, "name": consumer.name.as_str(), "resources": changes.len(),
+            });
+            Ok(json(StatusCode::OK, &body))
+        }
+        Err(error) => Err(storage(error)),
+    }
+}
+
+/// Lets the agent of a consumer delete what this server doesn't know.
+pub(super) async fn accept_orphans(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let operation = Operation::of(&headers);
+    let consumer = consumer(&api, &operation, &id).await?;
+    let Some(count) = api.hub.accept_strangers(&consumer.name) else {
+        let text = format!(
+            "no unknown resources of {} wait for a decision on this server; they show when its agent connects",
+            consumer.name
+        );
+        return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
+    };
+    tracing::warn!(
+        consumer = %consumer.name,
+        resources = count,
+        operation = operation.id(),
+        "An operator gave up unknown resources of a cluster."
+    );
+    let body = value!({"kind": "OrphanRemoval", "id": id, "name": consumer.name.as_str(), "resources": count});
+    Ok(json(StatusCode::OK, &body))
+}
+
+async fn consumer(api: &Api, operation: &Operation, id: &str) -> Result<Consumer, Failure> {
+    match api.store.consumer(id).await {
+        Ok(Some(consumer)) => Ok(consumer),
+        Ok(None) => Err(operation.failed(not_found(id))),
+        Err(error) => Err(operation.failed(Problem::storage("Unable to find Consumer", &error))),
+    }
+}

@@ -1,0 +1,77 @@
+//! The final status of resources whose cluster was removed by an operator: nobody else will ever report their end.
+
+use event_wire::attribute::name;
+use event_wire::{
+    Action, Event, EventType, SERVER_SOURCE, SequenceGenerator, Stamp, Subresource, stored,
+};
+use jiff::Timestamp;
+use manifestwork::constants::{condition, reason};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::metadata::with_times;
+use super::{Error, Forced};
+use crate::model::Resource;
+
+/// The last status of the row, with the condition that says who ended it; made by the server, later than all others.
+pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<String, Error> {
+    let unreadable = |error: event_wire::Error| Error::other(error.to_string());
+    let last = row
+        .status
+        .as_deref()
+        .map(stored::from_str)
+        .transpose()
+        .map_err(unreadable)?;
+    let sequence = SequenceGenerator::new();
+    if let Some(Ok(stored)) = last.as_ref().map(Event::sequence_id) {
+        sequence.advance_past(stored);
+    }
+    let mut data = last.as_ref().and_then(object).unwrap_or_default();
+    let mut conditions = match data.remove("conditions") {
+        Some(Value::Array(conditions)) => conditions,
+        _ => Vec::new(),
+    };
+    conditions.retain(|known| known["type"] != condition::DELETED);
+    conditions.push(json!({
+        "type": condition::DELETED,
+        "status": "True",
+        "observedGeneration": row.version,
+        "lastTransitionTime": go_compat::time::rfc3339_seconds(now),
+        "reason": reason::CONSUMER_REMOVED,
+        "message": format!("The consumer {} was removed: {}", row.cluster, forced.reason),
+    }));
+    data.insert("conditions".into(), conditions.into());
+
+    let spec = stored::from_str(&row.payload).ok();
+    let metadata = spec
+        .as_ref()
+        .and_then(|event| event.metadata_text().ok().flatten());
+    let kind = EventType::manifest_bundles(Subresource::Status, Action::UpdateRequest);
+    let mut event = Event::new(
+        kind,
+        SERVER_SOURCE,
+        Stamp {
+            id: Uuid::new_v4(),
+            time: now,
+        },
+    );
+    event
+        .set(name::RESOURCE_ID, row.id.as_str())
+        .set(
+            name::RESOURCE_VERSION,
+            i32::try_from(row.version).unwrap_or(i32::MAX),
+        )
+        .set(name::CLUSTER_NAME, row.cluster.as_str())
+        .set(name::ORIGINAL_SOURCE, SERVER_SOURCE)
+        .set(name::SEQUENCE_ID, sequence.next(now).to_string())
+        .set(
+            name::METADATA,
+            with_times(metadata.unwrap_or_default(), row.created_at, row.deleted_at),
+        )
+        .set_json(&data);
+    stored::to_string(&event).map_err(unreadable)
+}
+
+fn object(event: &Event) -> Option<Map<String, Value>> {
+    event.json().ok()
+}

@@ -1,0 +1,174 @@
+//! What an operator decides: clusters that have ended, resources that nobody knows.
+
+use std::time::Duration;
+
+use maestro_server::Config;
+use serde_json::json;
+
+use crate::harness::{Server, bundle, config_map, impatient};
+
+on_both!(
+    a_cluster_ends_by_an_operators_word,
+    orphans_go_by_an_operators_word
+);
+
+async fn a_cluster_ends_by_an_operators_word(config: Config) {
+    let mut config = impatient(config);
+    config.limits.seen_lately = Duration::from_secs(2);
+    let server = Server::start(config).await;
+    let id = server.cluster("dead").await;
+    server.cluster("alive").await;
+    let source = server.source("s1").await;
+    source
+        .create("live", "dead", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    source
+        .create("deleting", "dead", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    source
+        .create("other", "alive", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    source.delete("deleting", "dead").await.unwrap();
+    let path = format!("/api/maestro/v1/consumers/{id}/force-remove");
+    for (body, status) in [
+        ("{}", 400),
+        ("[", 400),
+        (r#"{"reason":"x","force":true}"#, 400),
+    ] {
+        assert_eq!(server.send("POST", &path, body).await.0, status, "{body}");
+    }
+    let nobody = "/api/maestro/v1/consumers/nobody/force-remove";
+    assert_eq!(
+        server.send("POST", nobody, r#"{"reason":"x"}"#).await.0,
+        404
+    );
+    let (status, body) = server
+        .send("POST", &path, r#"{"reason":"burnt down"}"#)
+        .await;
+    assert_eq!(status, 409);
+    assert!(
+        body["reason"]
+            .as_str()
+            .unwrap()
+            .contains("1 resources of dead are live"),
+        "{body}"
+    );
+
+    // An agent that is or was just connected may come back.
+    let agent = server.agent("dead").await;
+    let mut specs = agent.join(&[]).await;
+    let spec = specs.until(|event| event.id == "live").await;
+    agent.applied(&spec).await.unwrap();
+    let request = r#"{"reason":"burnt down","includeLive":true}"#;
+    let (status, body) = server.send("POST", &path, request).await;
+    assert_eq!(status, 409);
+    assert!(
+        body["reason"]
+            .as_str()
+            .unwrap()
+            .contains("within the last 2 s"),
+        "{body}"
+    );
+    drop(specs);
+    drop(agent);
+    testkit::eventually(
+        "the stream to be forgotten",
+        crate::harness::DEADLINE,
+        async || {
+            let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
+            (body["agent_streams"] == 0 && body["agent_last_seen"].is_string()).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(
+        server.send("POST", &path, request).await.0,
+        409,
+        "it was here a moment ago"
+    );
+
+    let mut statuses = source.subscribe().await;
+    let body = testkit::eventually(
+        "the agent to be long gone",
+        crate::harness::DEADLINE,
+        async || {
+            let (status, body) = server.send("POST", &path, request).await;
+            (status == 200).then_some(body)
+        },
+    )
+    .await;
+    assert_eq!(body["resources"], 2, "{body}");
+    let last = statuses.collect(2).await;
+    for id in ["live", "deleting"] {
+        let status = &last[id];
+        assert_eq!(status.condition("Deleted").as_deref(), Some("True"));
+        let data = status.data();
+        let ended = data["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["type"] == "Deleted")
+            .unwrap();
+        assert_eq!(ended["reason"], "ConsumerRemoved");
+        assert!(ended["message"].as_str().unwrap().contains("burnt down"));
+        assert!(data["manifestBundle"].is_object());
+        assert_eq!(
+            status.metadata.as_ref().unwrap()["name"],
+            format!("work-{id}")
+        );
+        assert_eq!(server.bundle(id).await.0, 404);
+    }
+    assert_eq!(
+        last["live"].condition("Applied").as_deref(),
+        Some("True"),
+        "the last status stays visible"
+    );
+    assert_eq!(server.bundle("other").await.0, 200);
+    assert_eq!(
+        server
+            .get(&format!("/api/maestro/v1/consumers/{id}"))
+            .await
+            .0,
+        404
+    );
+}
+
+async fn orphans_go_by_an_operators_word(config: Config) {
+    let server = Server::start(config).await;
+    let id = server.cluster("c1").await;
+    let path = format!("/api/maestro/v1/consumers/{id}/accept-orphans");
+    assert_eq!(server.send("POST", &path, "").await.0, 409);
+    let ids: Vec<String> = (0..30).map(|number| format!("stranger-{number}")).collect();
+    let held: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 4)).collect();
+    let mut specs = server.agent("c1").await.join(&held).await;
+    testkit::eventually(
+        "the strangers to show",
+        crate::harness::DEADLINE,
+        async || {
+            let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
+            (body["unknown_resources"] == 30).then_some(())
+        },
+    )
+    .await;
+    // One of them is registered in the meantime: it stays.
+    server
+        .source("s1")
+        .await
+        .create("stranger-0", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    assert!(!specs.next().await.deleting);
+    let (status, body) = server.send("POST", &path, "").await;
+    assert_eq!((status, &body["resources"]), (200, &json!(30)));
+    let gone = specs.collect(29).await;
+    assert!(
+        gone.values()
+            .all(|event| event.deleting && event.version == 4)
+    );
+    assert!(!gone.contains_key("stranger-0"));
+    specs.silence(Duration::from_millis(100)).await;
+    let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
+    assert!(body.get("unknown_resources").is_none(), "{body}");
+}
