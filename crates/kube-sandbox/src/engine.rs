@@ -3,10 +3,15 @@
 //!
 //! Follows `docs/protocol/kubernetes-api.md`.
 
+mod apply;
 mod client_side;
 mod create;
+mod definition;
 mod delete;
 mod meta;
+mod namespace;
+mod parts;
+mod request;
 mod settle;
 mod update;
 
@@ -17,6 +22,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use delete::{DeleteOptions, Propagation};
+pub use request::{FieldValidation, Outcome, Part, Target, Write, WriteOptions};
 
 use crate::admission::{Admission, Operation, Review};
 use crate::builtin::{CRD_STORAGE, NAMESPACE_STORAGE};
@@ -24,122 +30,8 @@ use crate::crd;
 use crate::failure::Failure;
 use crate::managed;
 use crate::object::{Key, Object, metadata_text, set_metadata};
-use crate::patch::Patch;
 use crate::registry::Registry;
 use crate::resource::Resource;
-
-/// The part of an object that a request is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The object itself.
-    Whole,
-    /// `/status`.
-    Status,
-    /// `/finalize` of a namespace.
-    Finalize,
-}
-
-/// What a write is about. The type is looked up again by the engine, since a CRD may have gone in between.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// API group, empty for the core group.
-    pub group: String,
-    /// Version of the request.
-    pub version: String,
-    /// Plural name.
-    pub plural: String,
-    /// Empty for cluster-scoped objects.
-    pub namespace: String,
-    /// Empty for creates and collections.
-    pub name: String,
-    /// Main resource or subresource.
-    pub part: Part,
-}
-
-/// What to do about unknown fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldValidation {
-    /// Drop them.
-    Ignore,
-    /// Drop them and say so.
-    Warn,
-    /// Refuse the request.
-    Strict,
-}
-
-/// How a write is to be done.
-#[derive(Clone, Debug)]
-pub struct WriteOptions {
-    /// Check everything, store nothing.
-    pub dry_run: bool,
-    /// Name of the field manager.
-    pub manager: String,
-    /// Unknown fields.
-    pub field_validation: FieldValidation,
-}
-
-/// A write request.
-#[derive(Debug)]
-pub enum Write {
-    /// POST.
-    Create {
-        /// Where to.
-        target: Target,
-        /// The object.
-        object: Value,
-        /// How.
-        options: WriteOptions,
-    },
-    /// PUT.
-    Replace {
-        /// Which.
-        target: Target,
-        /// The object.
-        object: Value,
-        /// How.
-        options: WriteOptions,
-    },
-    /// PATCH.
-    Patch {
-        /// Which.
-        target: Target,
-        /// The change.
-        patch: Patch,
-        /// How.
-        options: WriteOptions,
-    },
-    /// DELETE of one object.
-    Delete {
-        /// Which.
-        target: Target,
-        /// How.
-        options: DeleteOptions,
-    },
-    /// DELETE of a collection.
-    DeleteCollection {
-        /// Which type and namespace.
-        target: Target,
-        /// Names of the selected objects (looked up by the caller, checked again here).
-        keys: Vec<Key>,
-        /// How.
-        options: DeleteOptions,
-    },
-}
-
-/// The result of a write.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The object after the write, in the requested version.
-    pub object: Value,
-    /// The same as stored, unless nothing was.
-    pub stored: Option<Arc<Object>>,
-    /// The object is new.
-    pub created: bool,
-    /// The object is gone.
-    pub removed: bool,
-    /// For `Warning` headers.
-    pub warnings: Vec<String>,
-}
 
 /// What happened to one object.
 #[derive(Clone, Debug)]

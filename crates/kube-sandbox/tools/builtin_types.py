@@ -45,7 +45,7 @@ SCALARS = {"string": "string", "bool": "bool", "int32": "int32", "int64": "int64
            "float64": "double", "[]byte": "bytes", "types.UID": "string", "types.NodeName": "string"}
 SPECIAL = {"metav1.Time": "time", "meta.Time": "time", "metav1.MicroTime": "microtime", "meta.MicroTime": "microtime",
            "resource.Quantity": "quantity", "intstr.IntOrString": "intorstring", "runtime.RawExtension": "raw",
-           "meta.FieldsV1": "fields", "metav1.FieldsV1": "fields", "metav1.Duration": "duration",
+           "meta.FieldsV1": "fields", "metav1.FieldsV1": "fields",
            "apiextensions.JSONSchemaProps": "schema", "apiextensions.JSON": "json", "meta.Verbs": "list string"}
 
 
@@ -172,6 +172,10 @@ for package, (_, _, roots) in PACKAGES.items():
         resolve(package, root)
     while QUEUE:
         emit(*QUEUE.pop(0))
+# Schemas are one value to everybody but the protobuf decoder.
+QUEUE.append(("apiextensions", "JSONSchemaProps"))
+while QUEUE:
+    emit(*QUEUE.pop(0))
 print("# Built-in types: JSON name, protobuf number, type, flags. Written by tools/builtin_types.py.")
 for name in sorted(DONE):
     print("\n".join(DONE[name]))

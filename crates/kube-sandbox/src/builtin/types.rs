@@ -36,8 +36,6 @@ pub enum Type {
     Raw,
     /// `fieldsV1`.
     Fields,
-    /// A Go duration.
-    Duration,
     /// The schema of a CRD.
     Schema,
     /// Any JSON value.
@@ -71,7 +69,6 @@ impl Type {
             "intorstring" => Self::IntOrString,
             "raw" => Self::Raw,
             "fields" => Self::Fields,
-            "duration" => Self::Duration,
             "schema" => Self::Schema,
             "json" => Self::Json,
             name => Self::Message(name.to_owned()),
@@ -256,7 +253,7 @@ fn of_type(kind: &Type) -> Arc<Schema> {
         })
     };
     match kind {
-        Type::String | Type::Bytes | Type::Duration => leaf(Kind::String, None),
+        Type::String | Type::Bytes => leaf(Kind::String, None),
         Type::Time | Type::MicroTime => leaf(Kind::String, Some("date-time")),
         Type::Bool => leaf(Kind::Boolean, None),
         Type::Int32 => leaf(Kind::Integer, Some("int32")),

@@ -1,17 +1,16 @@
-//! What a cluster's controllers do about deletions and definitions: garbage collection, namespaces, CRDs.
+//! What a cluster's controllers do: planning, and garbage collection.
 //!
 //! Each piece of work looks at the present state and does what is missing, so it can be planned again at any time,
 //! in particular after a restart.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::delete::{FOREGROUND, ORPHAN};
 use super::{Engine, Propagation, Work};
 use crate::builtin::{CRD_STORAGE, NAMESPACE_STORAGE};
-use crate::crd;
-use crate::object::{Key, Object, Owner, finalizers, metadata_mut, set_metadata, set_status};
+use crate::object::{Key, Object, Owner, finalizers, metadata_mut};
 
 /// How an owner reference stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -239,7 +238,7 @@ impl Engine {
         self.store(object.key.clone(), &mut value);
     }
 
-    fn drop_finalizer(&mut self, key: &Key, name: &str) {
+    pub(super) fn drop_finalizer(&mut self, key: &Key, name: &str) {
         let Some(object) = self.objects.get(key).cloned() else {
             return;
         };
@@ -261,199 +260,4 @@ impl Engine {
             self.store(key.clone(), &mut value);
         }
     }
-
-    /// A terminating namespace: delete what is in it, then the namespace; say what still holds it.
-    fn settle_namespace(&mut self, name: &str) {
-        let key = Key::new(&NAMESPACE_STORAGE.into(), "", name);
-        let Some(namespace) = self
-            .objects
-            .get(&key)
-            .cloned()
-            .filter(|object| object.deleting)
-        else {
-            return;
-        };
-        let mut storages: Vec<Arc<str>> = self
-            .registry
-            .all()
-            .iter()
-            .filter(|resource| resource.namespaced)
-            .map(|resource| Arc::clone(&resource.storage))
-            .collect();
-        storages.sort();
-        storages.dedup();
-        let mut left: Vec<Arc<Object>> = Vec::new();
-        for storage in storages {
-            for object in self.in_storage(&storage, Some(name)) {
-                if !object.deleting {
-                    self.begin_deletion(&object.key, Propagation::Background);
-                }
-                left.extend(self.objects.get(&object.key).cloned());
-            }
-        }
-        let mut value = namespace.value();
-        if left.is_empty() {
-            if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
-                let others: Vec<Value> = spec
-                    .get("finalizers")
-                    .and_then(Value::as_array)
-                    .map(|list| {
-                        list.iter()
-                            .filter(|name| *name != "kubernetes")
-                            .cloned()
-                            .collect()
-                    })
-                    .unwrap_or_default();
-                if !others.is_empty() {
-                    return;
-                }
-                spec.remove("finalizers");
-            }
-            if finalizers(&value).is_empty() {
-                self.remove(&key, Some(&mut value));
-            }
-            return;
-        }
-        let conditions =
-            namespace_conditions(&left, value.pointer("/status/conditions"), &self.now());
-        if value.pointer("/status/conditions") != Some(&conditions) {
-            set_status(&mut value, "conditions", conditions);
-            self.store(key, &mut value);
-        }
-    }
-
-    /// A definition: publish its names, or delete its objects and then the definition.
-    fn settle_definition(&mut self, name: &str) {
-        let key = Key::new(&CRD_STORAGE.into(), "", name);
-        let Some(object) = self.objects.get(&key).cloned() else {
-            return;
-        };
-        let crd = object.value();
-        if object.deleting {
-            let instances = self.in_storage(name, None);
-            for instance in &instances {
-                if !instance.deleting {
-                    self.begin_deletion(&instance.key, Propagation::Background);
-                }
-            }
-            if self.in_storage(name, None).is_empty()
-                && object
-                    .finalizers
-                    .iter()
-                    .any(|name| name == crd::CLEANUP_FINALIZER)
-            {
-                self.drop_finalizer(&key, crd::CLEANUP_FINALIZER);
-            }
-            return;
-        }
-        let status = crd::established_status(
-            &crd,
-            &self.now(),
-            self.names_conflict(&key, &crd).as_deref(),
-        );
-        let held = object
-            .finalizers
-            .iter()
-            .any(|name| name == crd::CLEANUP_FINALIZER);
-        if crd.get("status") == Some(&status) && held {
-            return;
-        }
-        let mut value = crd;
-        if !held {
-            let mut list = object.finalizers.clone();
-            list.push(crd::CLEANUP_FINALIZER.to_owned());
-            set_metadata(&mut value, "finalizers", list.into());
-        }
-        if let Some(map) = value.as_object_mut() {
-            map.insert("status".to_owned(), status);
-        }
-        self.store(key, &mut value);
-    }
-
-    /// Whether another definition of the group has the same kind.
-    fn names_conflict(&self, key: &Key, crd: &Value) -> Option<String> {
-        let of = |crd: &Value, pointer: &str| {
-            crd.pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (group, kind) = (of(crd, "/spec/group"), of(crd, "/spec/names/kind"));
-        self.in_storage(CRD_STORAGE, None)
-            .into_iter()
-            .filter(|other| other.key != *key)
-            .map(|other| other.value())
-            .find(|other| {
-                crd::is_established(other)
-                    && of(other, "/spec/group") == group
-                    && of(other, "/spec/names/kind") == kind
-            })
-            .map(|_| format!("{kind:?} is already in use"))
-    }
-}
-
-/// Why a namespace isn't gone yet.
-fn namespace_conditions(left: &[Arc<Object>], old: Option<&Value>, now: &str) -> Value {
-    let mut by_type: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-    let mut by_finalizer: std::collections::BTreeMap<&str, usize> =
-        std::collections::BTreeMap::new();
-    for object in left {
-        *by_type.entry(&object.key.storage).or_default() += 1;
-        for finalizer in &object.finalizers {
-            *by_finalizer.entry(finalizer).or_default() += 1;
-        }
-    }
-    let types: Vec<String> = by_type
-        .iter()
-        .map(|(storage, count)| format!("{storage} has {count} resource instances"))
-        .collect();
-    let holders: Vec<String> = by_finalizer
-        .iter()
-        .map(|(finalizer, count)| format!("{finalizer} in {count} resource instances"))
-        .collect();
-    let condition = |kind: &str, status: &str, reason: &str, message: String| {
-        let previous = old.and_then(Value::as_array).and_then(|list| {
-            list.iter()
-                .find(|condition| condition["type"] == kind && condition["status"] == status)
-        });
-        let since = previous.map_or_else(
-            || now.into(),
-            |condition| condition["lastTransitionTime"].clone(),
-        );
-        json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since})
-    };
-    let finalizers = if holders.is_empty() {
-        condition(
-            "NamespaceFinalizersRemaining",
-            "False",
-            "ContentHasNoFinalizers",
-            "All content-preserving finalizers finished".to_owned(),
-        )
-    } else {
-        let text = format!(
-            "Some content in the namespace has finalizers remaining: {}",
-            holders.join(", ")
-        );
-        condition(
-            "NamespaceFinalizersRemaining",
-            "True",
-            "SomeFinalizersRemain",
-            text,
-        )
-    };
-    json!([
-        condition(
-            "NamespaceDeletionContentFailure",
-            "False",
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization".to_owned()
-        ),
-        condition(
-            "NamespaceContentRemaining",
-            "True",
-            "SomeResourcesRemain",
-            format!("Some resources are remaining: {}", types.join(", "))
-        ),
-        finalizers,
-    ])
 }

@@ -1,30 +1,18 @@
-//! PUT, PATCH and the changing half of server-side apply.
+//! PUT and PATCH: the present state, the wanted one, and what may be stored of it.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::create::{check_place, check_type, set_api_version};
-use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions, client_side};
+use super::parts::{check_part, keep_other_part, keep_system_metadata, scope, subresource};
+use super::{Engine, Outcome, Ownership, Part, Target, WriteOptions};
 use crate::admission::Operation;
 use crate::failure::{Cause, Failure};
-use crate::fields::FieldSet;
-use crate::managed::{self, Managed, Manager, Scope};
+use crate::managed::{self, Managed, Manager};
 use crate::object::{Object, finalizers, metadata_text, remove_metadata, set_metadata};
 use crate::patch::Patch;
 use crate::resource::{GenerationRule, Resource};
-
-/// Members of `metadata` that a client can't change; they keep their value.
-const SYSTEM_METADATA: [&str; 8] = [
-    "name",
-    "namespace",
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "selfLink",
-];
 
 impl Engine {
     pub(super) fn replace(
@@ -92,99 +80,8 @@ impl Engine {
         )
     }
 
-    fn apply(
-        &mut self,
-        resource: &Arc<Resource>,
-        target: &Target,
-        config: &Value,
-        force: bool,
-        options: &WriteOptions,
-    ) -> Result<Outcome, Failure> {
-        if config.get("apiVersion").and_then(Value::as_str).is_none()
-            || config.get("kind").and_then(Value::as_str).is_none()
-        {
-            return Err(Failure::bad_request(
-                "an applied configuration must have apiVersion and kind",
-            ));
-        }
-        check_type(resource, config)?;
-        check_place(resource, target, config)?;
-        if config
-            .pointer("/metadata/managedFields")
-            .is_some_and(|entries| {
-                !entries.is_null() && entries.as_array().is_none_or(|list| !list.is_empty())
-            })
-        {
-            return Err(Failure::bad_request("metadata.managedFields must be nil"));
-        }
-        let mut config = config.clone();
-        restrict_config(resource, target.part, &mut config);
-        let manager = Manager {
-            operation: managed::Operation::Apply,
-            name: options.manager.clone(),
-            api_version: resource.api_version(),
-            subresource: subresource(target.part).to_owned(),
-        };
-        let scope = scope(resource, target.part);
-        let now = self.now();
-        let apply = |allowed| managed::Apply {
-            manager: &manager,
-            scope,
-            shape: &resource.shape,
-            force,
-            allowed,
-            now: &now,
-        };
-        let current = match self.current(resource, target) {
-            Ok(current) => current,
-            Err(missing) if target.part == Part::Whole => {
-                if !metadata_text(&config, "uid").is_empty() {
-                    let detail = format!(
-                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
-                        metadata_text(&config, "uid")
-                    );
-                    return Err(Failure::conflict(&resource.subject(&target.name), &detail));
-                }
-                if !metadata_text(&config, "resourceVersion").is_empty() {
-                    return Err(missing);
-                }
-                let config_warnings =
-                    self.conform(resource, &mut config, options.field_validation)?;
-                let nothing = managed::nothing();
-                let (object, managed) =
-                    apply(FieldSet::new()).run(&Managed::default(), &nothing, &config)?;
-                let mut outcome = self.create_object(
-                    resource,
-                    target,
-                    object,
-                    Ownership::Applied(managed),
-                    options,
-                )?;
-                outcome.warnings = config_warnings;
-                return Ok(outcome);
-            }
-            Err(missing) => return Err(missing),
-        };
-        check_identity(resource, &current.live, &config)?;
-        remove_metadata(&mut config, "resourceVersion");
-        let warnings = self.conform(resource, &mut config, options.field_validation)?;
-        let allowed = client_side::allowed(&manager, &current.value, &resource.shape);
-        let (mut object, managed) = apply(allowed).run(&current.owners, &current.value, &config)?;
-        client_side::refresh(&manager, &mut object, &config);
-        let mut outcome = self.change(
-            resource,
-            target,
-            current,
-            object,
-            Ownership::Applied(managed),
-            options,
-        )?;
-        outcome.warnings = warnings;
-        Ok(outcome)
-    }
-
     /// The present state of the object that a request names.
-    fn current(&self, resource: &Resource, target: &Target) -> Result<Current, Failure> {
+    pub(super) fn current(&self, resource: &Resource, target: &Target) -> Result<Current, Failure> {
         let live = self.get(resource, target)?;
         let mut value = live.value();
         set_api_version(&mut value, &resource.api_version());
@@ -197,7 +94,7 @@ impl Engine {
     }
 
     /// Checks and stores a changed object.
-    fn change(
+    pub(super) fn change(
         &mut self,
         resource: &Arc<Resource>,
         target: &Target,
@@ -287,11 +184,11 @@ impl Engine {
 }
 
 /// The present state of an object.
-struct Current {
-    live: Arc<Object>,
+pub(super) struct Current {
+    pub(super) live: Arc<Object>,
     /// In the version of the request.
-    value: Value,
-    owners: Managed,
+    pub(super) value: Value,
+    pub(super) owners: Managed,
 }
 
 /// A terminating namespace also waits for `spec.finalizers`.
@@ -302,34 +199,12 @@ pub(super) fn holds_namespace(object: &Value) -> bool {
             .and_then(Value::as_array)
             .is_some_and(|list| !list.is_empty())
 }
-
-fn check_part(resource: &Resource, part: Part) -> Result<(), Failure> {
-    match part {
-        Part::Whole => Ok(()),
-        Part::Status if resource.has_status => Ok(()),
-        Part::Finalize if resource.kind == "Namespace" => Ok(()),
-        Part::Status | Part::Finalize => Err(Failure::unknown_path()),
-    }
-}
-
-fn subresource(part: Part) -> &'static str {
-    match part {
-        Part::Whole => "",
-        Part::Status => "status",
-        Part::Finalize => "finalize",
-    }
-}
-
-fn scope(resource: &Resource, part: Part) -> Scope {
-    match part {
-        Part::Status => Scope::StatusOnly,
-        Part::Whole | Part::Finalize if resource.has_status => Scope::WithoutStatus,
-        Part::Whole | Part::Finalize => Scope::Whole,
-    }
-}
-
 /// resourceVersion and uid of the body, if given, must be those of the live object.
-fn check_identity(resource: &Resource, live: &Object, object: &Value) -> Result<(), Failure> {
+pub(super) fn check_identity(
+    resource: &Resource,
+    live: &Object,
+    object: &Value,
+) -> Result<(), Failure> {
     let subject = resource.subject(&live.key.name);
     let uid = metadata_text(object, "uid");
     if !uid.is_empty() && uid != &*live.uid {
@@ -349,113 +224,6 @@ fn check_identity(resource: &Resource, live: &Object, object: &Value) -> Result<
     }
     Ok(())
 }
-
-/// What an applied configuration may speak of at this endpoint.
-fn restrict_config(resource: &Resource, part: Part, config: &mut Value) {
-    let Some(map) = config.as_object_mut() else {
-        return;
-    };
-    match part {
-        Part::Status => map.retain(|name, _| {
-            matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status")
-        }),
-        Part::Whole | Part::Finalize if resource.has_status => {
-            map.remove("status");
-        }
-        Part::Whole | Part::Finalize => {}
-    }
-    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|_, value| !value.is_null());
-        metadata.remove("managedFields");
-        if part == Part::Status {
-            metadata.retain(|name, _| {
-                matches!(
-                    name.as_str(),
-                    "name" | "namespace" | "uid" | "resourceVersion"
-                )
-            });
-        }
-    }
-}
-
-/// A write to one endpoint leaves what belongs to the other as it was.
-fn keep_other_part(resource: &Resource, part: Part, before: &Value, object: &mut Value) {
-    match part {
-        Part::Status => {
-            let status = object
-                .get("status")
-                .filter(|status| !status.is_null())
-                .cloned();
-            let mut kept = before.clone();
-            if let Some(map) = kept.as_object_mut() {
-                match status {
-                    Some(status) => map.insert("status".to_owned(), status),
-                    None => map.remove("status"),
-                };
-            }
-            *object = kept;
-        }
-        Part::Finalize => {
-            let finalizers = object.pointer("/spec/finalizers").cloned();
-            let mut kept = before.clone();
-            if let Some(spec) = kept.get_mut("spec").and_then(Value::as_object_mut) {
-                match finalizers {
-                    Some(finalizers) => spec.insert("finalizers".to_owned(), finalizers),
-                    None => spec.remove("finalizers"),
-                };
-            }
-            *object = kept;
-        }
-        Part::Whole => {
-            if let Some(map) = object.as_object_mut()
-                && resource.has_status
-            {
-                match before.get("status") {
-                    Some(status) => map.insert("status".to_owned(), status.clone()),
-                    None => map.remove("status"),
-                };
-            }
-            if resource.kind == "Namespace"
-                && let (Some(finalizers), Some(spec)) =
-                    (before.pointer("/spec/finalizers"), object.get_mut("spec"))
-                && let Some(spec) = spec.as_object_mut()
-            {
-                spec.insert("finalizers".to_owned(), finalizers.clone());
-            }
-        }
-    }
-}
-
-fn keep_system_metadata(resource: &Resource, before: &Value, object: &mut Value) {
-    for name in SYSTEM_METADATA {
-        match before
-            .get("metadata")
-            .and_then(|metadata| metadata.get(name))
-        {
-            Some(value) => set_metadata(object, name, value.clone()),
-            None => {
-                remove_metadata(object, name);
-            }
-        }
-    }
-    if let Some(map) = object.as_object_mut() {
-        map.insert("kind".to_owned(), resource.kind.as_str().into());
-        if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.retain(|_, value| !value.is_null());
-            // An empty list is the same as none.
-            for name in ["finalizers", "ownerReferences"] {
-                if metadata
-                    .get(name)
-                    .and_then(Value::as_array)
-                    .is_some_and(Vec::is_empty)
-                {
-                    metadata.remove(name);
-                }
-            }
-        }
-    }
-}
-
 /// While an object is being deleted its finalizers can only become fewer.
 fn check_finalizers(resource: &Resource, live: &Object, object: &Value) -> Result<(), Failure> {
     if !live.deleting {

@@ -185,7 +185,7 @@ fn add_properties(
 
 fn of_type(schemas: &mut Map<String, Value>, kind: &Type, prefix: &str) -> Value {
     match kind {
-        Type::String | Type::Duration => json!({"type": "string"}),
+        Type::String => json!({"type": "string"}),
         Type::Bytes => json!({"type": "string", "format": "byte"}),
         Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
         Type::Bool => json!({"type": "boolean"}),

@@ -252,10 +252,6 @@ fn read_value(kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Value, &'stat
         (Type::MicroTime, Wire::Bytes(bytes)) => time(bytes, crate::time::rfc3339_micro),
         (Type::Quantity, Wire::Bytes(bytes)) => Ok(utf8(first_bytes(bytes, 1)?)?.into()),
         (Type::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes),
-        (Type::Duration, Wire::Varint(nanoseconds)) => {
-            let seconds = nanoseconds.cast_signed() as f64 / 1e9;
-            Ok(format!("{seconds}s").into())
-        }
         (Type::Raw | Type::Fields | Type::Json, Wire::Bytes(bytes)) => {
             let raw = first_bytes(bytes, 1)?;
             if raw.is_empty() {
@@ -366,91 +362,4 @@ fn int_or_string(bytes: &[u8]) -> Result<Value, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// A length-delimited field.
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2, u8::try_from(bytes.len()).expect("short")];
-        out.extend_from_slice(bytes);
-        out
-    }
-
-    fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Bytes {
-        let meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        Bytes::from(
-            [
-                MAGIC.to_vec(),
-                field(1, &meta),
-                field(2, raw),
-                field(3, b""),
-                field(4, b""),
-            ]
-            .concat(),
-        )
-    }
-
-    #[test]
-    fn a_config_map_is_read() {
-        let metadata = [
-            field(1, b"cm1"),
-            field(2, b""),
-            field(3, b"default"),
-            field(8, b""),
-        ]
-        .concat();
-        let entry = [field(1, b"key"), field(2, b"value")].concat();
-        let raw = [field(1, &metadata), field(2, &entry)].concat();
-        assert_eq!(
-            decode(&envelope("v1", "ConfigMap", &raw)),
-            Ok(json!({"apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"name": "cm1", "namespace": "default"}, "data": {"key": "value"}}))
-        );
-    }
-
-    #[test]
-    fn delete_options_are_read_under_any_version() {
-        let preconditions = field(1, b"the-uid");
-        let raw = [
-            field(2, &preconditions),
-            field(4, b"Background"),
-            field(5, b"All"),
-        ]
-        .concat();
-        assert_eq!(
-            decode(&envelope("apps/v1", "DeleteOptions", &raw)),
-            Ok(
-                json!({"apiVersion": "apps/v1", "kind": "DeleteOptions", "preconditions": {"uid": "the-uid"},
-                "propagationPolicy": "Background", "dryRun": ["All"]})
-            )
-        );
-    }
-
-    #[test]
-    fn broken_bytes_are_refused() {
-        let good = envelope("v1", "ConfigMap", &field(1, &field(1, b"cm1")));
-        for length in 0..good.len() {
-            let _ = decode(&good.slice(..length));
-        }
-        assert_eq!(
-            decode(&Bytes::from_static(b"{}"))
-                .expect_err("no magic")
-                .code,
-            400
-        );
-        assert_eq!(
-            decode(&envelope("v1", "ConfigMap", &[0x0a, 0x7f]))
-                .expect_err("cut")
-                .code,
-            400
-        );
-        assert_eq!(
-            decode(&envelope("example.com/v1", "Widget", b""))
-                .expect_err("unknown")
-                .code,
-            415
-        );
-    }
-}
+mod tests;

@@ -43,7 +43,7 @@ pub fn get(
     let mut response = match form {
         Form::Json => respond::json_bytes(StatusCode::OK, in_version(&object, resource)),
         Form::Yaml => yaml(&in_version_value(&object, resource))?,
-        Form::Metadata => respond::json(StatusCode::OK, &partial(&object, resource)),
+        Form::Metadata => respond::json(StatusCode::OK, &partial(&object)),
         Form::Table => {
             let objects = [object];
             let include = table::Include::parse(head.query.get("includeObject"))?;
@@ -133,10 +133,7 @@ pub fn list(
             yaml(&serde_json::from_slice(&bytes).unwrap_or(Value::Null))?
         }
         Form::Metadata => {
-            let items: Vec<Value> = selected
-                .iter()
-                .map(|object| partial(object, resource))
-                .collect();
+            let items: Vec<Value> = selected.iter().map(|object| partial(object)).collect();
             let document = json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
@@ -334,14 +331,18 @@ pub fn in_version_value(object: &Object, resource: &Resource) -> Value {
     value
 }
 
+/// `PartialObjectMetadata` of a stored object.
+pub fn partial(object: &Object) -> Value {
+    partial_of(&object.value())
+}
+
 /// `PartialObjectMetadata` of an object.
-pub fn partial(object: &Object, _resource: &Resource) -> Value {
-    let metadata = object
-        .value()
-        .get_mut("metadata")
-        .map(Value::take)
-        .unwrap_or_else(|| json!({}));
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+pub fn partial_of(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object.get("metadata"),
+    })
 }
 
 fn yaml(value: &Value) -> Result<Response, Failure> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jsonpath::{JsonPath, Missing};
 use serde_json::{Value, json};
 
-use super::read::{in_version_value, partial};
+use super::read::{in_version_value, partial_of};
 use crate::failure::{Cause, Failure};
 use crate::object::Object;
 use crate::resource::{PrinterColumn, Resource};
@@ -80,7 +80,7 @@ pub fn table(
             let mut row = json!({"cells": printer.cells(&value, now)});
             let carried = match include {
                 Include::None => Value::Null,
-                Include::Metadata => partial(object, resource),
+                Include::Metadata => partial_of(&value),
                 Include::Object => value,
             };
             row["object"] = carried;

@@ -294,7 +294,7 @@ impl Watch {
     fn line(&self, event: Event, object: &Arc<Object>) -> Bytes {
         let body = match self.form {
             Form::Json | Form::Yaml => in_version(object, &self.resource),
-            Form::Metadata => Bytes::from(partial(object, &self.resource).to_string()),
+            Form::Metadata => Bytes::from(partial(object).to_string()),
             Form::Table => {
                 let objects = std::slice::from_ref(object);
                 let now = (self.app.clock)();
