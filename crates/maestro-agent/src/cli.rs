@@ -16,10 +16,10 @@ pub use driver::Driver;
 ///
 /// The server is named in a small YAML file (--workload-source-config):
 ///
-///     url: maestro-grpc-broker.maestro:8091
-///     caFile: /secrets/ca.crt               # TLS as soon as any of these is given
-///     clientCertFile: /secrets/client.crt
-///     clientKeyFile: /secrets/client.key
+///   url: maestro-grpc-broker.maestro:8091
+///   caFile: /secrets/ca.crt               # TLS as soon as a CA or a client certificate is given
+///   clientCertFile: /secrets/client.crt
+///   clientKeyFile: /secrets/client.key
 ///
 /// or, for a first try without TLS, by --server-address. The cluster is the one of --kubeconfig, or the one that the agent
 /// runs in.
