@@ -24,9 +24,7 @@ use crate::observer::{Observer, Sight};
 /// How long running jobs may take after the shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often figures and health are brought up to date.
-const BEAT: Duration = Duration::from_secs(5);
-/// Work that is due and not one job that ended for so long: something is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(180);
+const BEAT: Duration = Duration::from_secs(2);
 
 /// Everything that the owner needs.
 pub struct Agent {
@@ -54,6 +52,8 @@ pub struct Agent {
     pub link_gate: Gate,
     /// Open while works get done.
     pub work_gate: Gate,
+    /// Works that are due and not one job that ended for so long: something is stuck.
+    pub stuck_after: Duration,
 }
 
 /// What ended in a task.
@@ -280,7 +280,7 @@ impl Loop {
         let figures = self.agent.core.figures();
         self.agent.metrics.figures(figures);
         let due = figures.waiting + figures.running > 0;
-        if due && self.last_progress.elapsed() > STUCK_AFTER {
+        if due && self.last_progress.elapsed() > self.agent.stuck_after {
             self.agent.work_gate.not_ready(&format!(
                 "{} works are due and none was finished for {} s",
                 figures.waiting + figures.running,

@@ -96,6 +96,10 @@ pub struct Args {
     #[arg(long, default_value = "4m", value_parser = duration)]
     pub look_interval: Duration,
 
+    /// Not ready when works are due and not one was finished for so long.
+    #[arg(long, default_value = "3m", value_parser = duration)]
+    pub stuck_after: Duration,
+
     /// Create the CustomResourceDefinition of AppliedManifestWork if the cluster doesn't have it.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
     pub install_crds: bool,
@@ -203,6 +207,7 @@ impl Args {
             max_json_raw_length: self.max_json_raw_length,
             max_feedback_watch: self.max_feedback_watch,
             look_interval: self.look_interval,
+            stuck_after: self.stuck_after,
         })
     }
 

@@ -41,6 +41,8 @@ pub struct Config {
     pub max_feedback_watch: usize,
     /// How often every object is looked at although nothing was heard of it; each wait is up to half longer.
     pub look_interval: Duration,
+    /// Readiness ends when works are due and not one was finished for so long.
+    pub stuck_after: Duration,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             max_json_raw_length: 1024 * 1024,
             max_feedback_watch: 50,
             look_interval: Duration::from_secs(240),
+            stuck_after: Duration::from_secs(180),
         }
     }
 }

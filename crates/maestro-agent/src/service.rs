@@ -239,6 +239,7 @@ fn agent(
         metrics,
         link_gate: health.gate("subscription"),
         work_gate: health.gate("works"),
+        stuck_after: config.stuck_after,
     }
 }
 

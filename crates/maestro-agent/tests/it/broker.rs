@@ -14,6 +14,7 @@ use event_wire::{Action, Event, SUBSCRIPTION_ID_HEADER, Stamp};
 use futures::Stream;
 use jiff::Timestamp;
 use manifestwork::{ManifestWork, conditions};
+use service_runtime::tls;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -47,6 +48,8 @@ struct State {
     refuse_publish: bool,
     keep_rows: bool,
     last_sequence: Option<String>,
+    /// What requests must carry.
+    token: Option<String>,
 }
 
 /// The double. Dropping it stops it.
@@ -59,6 +62,40 @@ pub struct Broker {
 impl Broker {
     pub async fn start() -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), Arc::default()).await
+    }
+
+    /// Speaks TLS and wants this token with every request.
+    pub async fn start_secured(files: tls::Files, token: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let state = Arc::new(Mutex::new(State {
+            token: Some(format!("Bearer {token}")),
+            ..State::default()
+        }));
+        let service = CloudEventServiceServer::new(Double(Arc::clone(&state)));
+        let stop = shutdown.clone();
+        let incoming = tls::incoming(listener, tls::Server::load(files).await.unwrap());
+        tokio::spawn(async move {
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming_shutdown(incoming, stop.cancelled())
+                .await
+                .unwrap();
+        });
+        Self {
+            address,
+            state,
+            shutdown,
+        }
+    }
+
+    /// Sends a heartbeat to everybody.
+    pub fn beat(&self) {
+        let message = event_wire::heartbeat(uuid());
+        self.state()
+            .streams
+            .retain(|stream| stream.try_send(Ok(message.clone())).is_ok());
     }
 
     async fn start_at(address: SocketAddr, state: Arc<Mutex<State>>) -> Self {
@@ -261,6 +298,24 @@ fn send(state: &mut State, event: Event) {
 
 struct Double(Arc<Mutex<State>>);
 
+impl Double {
+    fn check_token<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let wanted = self.0.lock().unwrap().token.clone();
+        let given = request.metadata().get("authorization");
+        let given = given
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        if wanted.is_some() && wanted != given {
+            return Err(Status::unauthenticated("invalid token"));
+        }
+        Ok(())
+    }
+}
+
+fn uuid() -> uuid::Uuid {
+    Stamp::now().id
+}
+
 type EventStream = Pin<Box<dyn Stream<Item = Result<CloudEvent, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -272,6 +327,7 @@ impl CloudEventService for Double {
         request: Request<SubscriptionRequest>,
     ) -> Result<Response<EventStream>, Status> {
         assert_eq!(request.get_ref().cluster_name, CONSUMER);
+        self.check_token(&request)?;
         let (sender, receiver) = mpsc::channel(10_000);
         self.0.lock().unwrap().streams.push(sender);
         let stream: EventStream = Box::pin(ReceiverStream::new(receiver));
@@ -283,6 +339,7 @@ impl CloudEventService for Double {
     }
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
+        self.check_token(&request)?;
         let event = Event::try_from(request.into_inner().event.unwrap()).unwrap();
         let mut state = self.0.lock().unwrap();
         if event.event_type.action == Action::ResyncRequest {

@@ -1,6 +1,7 @@
 //! A sandbox cluster behind a proxy that records every request and fails on demand.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ struct Proxy {
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
     fault: Mutex<Option<Fault>>,
+    hangs: AtomicBool,
 }
 
 /// The cluster. Dropping it stops it.
@@ -101,6 +103,11 @@ impl Cluster {
     /// Answers requests itself where this function has an answer.
     pub fn fail(&self, fault: impl FnMut(&Call) -> Option<(StatusCode, Value)> + Send + 'static) {
         *self.proxy.fault.lock().unwrap() = Some(Box::new(fault));
+    }
+
+    /// Accepts writes and never answers them, or does again.
+    pub fn hang(&self, hangs: bool) {
+        self.proxy.hangs.store(hangs, Ordering::SeqCst);
     }
 
     /// Passes everything on again.
@@ -245,6 +252,9 @@ async fn forward(
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     proxy.calls.lock().unwrap().push(call.clone());
+    if call.is_write() && proxy.hangs.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
     let fault = proxy
         .fault
         .lock()

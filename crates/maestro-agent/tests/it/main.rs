@@ -15,6 +15,8 @@ mod cluster;
 mod world;
 
 mod deletion;
+mod executor;
 mod failures;
 mod lifecycle;
+mod link;
 mod strategies;

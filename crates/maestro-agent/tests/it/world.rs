@@ -23,6 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Agent {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    pub health: Option<std::net::SocketAddr>,
 }
 
 impl Agent {
@@ -70,6 +71,7 @@ impl World {
         let service = Service::bind(config, self.cluster.through_proxy.clone())
             .await
             .unwrap();
+        let health = service.addresses().health;
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let before = self.broker.resyncs().len();
@@ -78,7 +80,11 @@ impl World {
             (self.broker.resyncs().len() > before).then_some(())
         })
         .await;
-        Agent { shutdown, task }
+        Agent {
+            shutdown,
+            task,
+            health,
+        }
     }
 
     /// Waits for a status that satisfies the test.
