@@ -20,6 +20,13 @@ use crate::{
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
+/// Columns of a resource beside its spec.
+const COLUMNS: &str = "id, kind, name, href, labels, tenancy, generation, created_time, updated_time, created_by, updated_by, \
+                       deleted_time, deleted_by, owner_id, owner_kind, owner_href, conditions";
+/// Columns of a status beside the id of its resource.
+const STATUS_COLUMNS: &str =
+    "adapter, observed_generation, conditions, metadata, data, created_time, last_report_time";
+
 /// Decides what to write, from what was loaded. May be called again with fresh data if another transaction got in the way.
 pub type Decide = Arc<dyn Fn(Family) -> Result<Plan, Rejection> + Send + Sync>;
 

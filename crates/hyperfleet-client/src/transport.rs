@@ -127,6 +127,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(&config.user_agent)
             .redirect(same_origin)
+            .no_proxy()
             .tls_version_min(reqwest::tls::Version::TLS_1_3)
             .build()
             .map_err(|error| Error::Config(format!("HTTP client: {}", causes(&error))))?;

@@ -256,8 +256,13 @@ async fn a_file_survives_its_process() {
 
 #[tokio::test]
 async fn figures_and_health_are_served() {
-    let server = Server::sqlite().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = || Server::config(Database::Sqlite(folder.path().join("api.db")));
+    let server = Server::ready(config()).await;
     let path = server.cluster("abc").await;
+    server.stop().await;
+    let server = Server::ready(config()).await;
+    server.cluster("new").await;
     server.get(&path).await.expect(200);
     server.get("/nowhere").await;
     assert_eq!(

@@ -18,6 +18,7 @@ on_both!(
     statuses_are_paged,
     concurrent_reports_all_count,
     the_number_of_adapters_is_bounded,
+    changes_of_one_family_wait_for_each_other,
 );
 
 async fn the_loop_closes(server: Server) {
@@ -378,4 +379,41 @@ async fn the_number_of_adapters_is_bounded(server: Server) {
         .expect(201);
     let long = server.report(&path, &"a".repeat(300), 1, "True").await;
     assert_eq!(long.problem().2, "adapter must be at most 253 characters");
+}
+
+/// Reports, patches, new children and deletions of one family at once: each is answered as if it were alone, none fails because of
+/// another.
+async fn changes_of_one_family_wait_for_each_other(server: Server) {
+    let path = server.cluster("abc").await;
+    let mut pools = Vec::new();
+    for index in 0..4 {
+        pools.push(server.nodepool(&path, &format!("np-{index}")).await);
+    }
+    let (server, path, pools) = (&server, &path, &pools);
+    let workers = (0..8_usize).map(|worker| async move {
+        for round in 0..12_usize {
+            let pool = &pools[(worker + round) % pools.len()];
+            let answer = match (worker + round) % 6 {
+                0 => server.report(pool, "validation", 1, "True").await,
+                1 => server.report(path, "dns", 1, "True").await,
+                2 => server.patch(path, json!({"labels": {"round": format!("{worker}-{round}")}})).await,
+                3 => server.post(&format!("{path}/nodepools"), json!({"kind": "NodePool", "name": format!("new-{worker}-{round}"), "spec": {}})).await,
+                4 => server.finalize(pool, "validation", 2).await,
+                _ if round > 6 => server.delete(pool).await,
+                _ => server.patch(pool, json!({"spec": {"round": round}})).await,
+            };
+            let allowed = [200, 201, 202, 204, 404, 409];
+            assert!(allowed.contains(&answer.status.as_u16()), "{}", answer.text);
+            assert_ne!(answer.body["code"], "HYPERFLEET-CNF-002", "nobody is asked to try again");
+        }
+    });
+    futures::future::join_all(workers).await;
+    server.delete(path).await.expect(202);
+    let left = server
+        .list(&format!("{path}/nodepools"), &[("size", "100")])
+        .await
+        .expect(200);
+    for pool in left["items"].as_array().unwrap() {
+        assert!(pool["deleted_time"].is_string());
+    }
 }
