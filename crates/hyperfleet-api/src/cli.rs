@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use service_runtime::config::{self, Layers};
 
 use crate::{
-    config::{Config, Database},
+    config::{Config, Database, Log},
     http::identity,
     registry::{self, Entity},
     schema,
@@ -62,6 +62,12 @@ pub struct Args {
     /// PostgreSQL: disable, require, verify-ca or verify-full [default: disable]
     #[arg(long, value_name = "MODE")]
     pub db_ssl_mode: Option<String>,
+    /// debug, info, warn or error [default: info]
+    #[arg(short = 'l', long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// json or text [default: json]
+    #[arg(short = 'f', long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
     /// Host to serve metrics on [default: localhost]
     #[arg(long, value_name = "HOST")]
     pub metrics_host: Option<String>,
@@ -85,8 +91,7 @@ struct File {
     metrics: Port,
     health: Port,
     entities: Option<Vec<Entity>>,
-    #[serde(rename = "logging")]
-    _logging: Value,
+    logging: Logging,
     #[serde(rename = "tracing")]
     _tracing: Value,
 }
@@ -107,6 +112,13 @@ struct Server {
     _hostname: Value,
     #[serde(rename = "timeouts")]
     _timeouts: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Logging {
+    level: String,
+    format: String,
+    output: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -193,12 +205,12 @@ fn defaults() -> Value {
         },
         "metrics": {"host": "localhost", "port": 9090},
         "health": {"host": "localhost", "port": 8080},
-        "entities": null, "logging": null, "tracing": null,
+        "entities": null, "logging": {"level": "info", "format": "json", "output": "stdout"}, "tracing": null,
     })
 }
 
 /// Variables and the keys they set.
-const ENV: [(&str, &str); 21] = [
+const ENV: [(&str, &str); 24] = [
     ("SERVER_HOST", "server.host"),
     ("SERVER_PORT", "server.port"),
     ("SERVER_TLS_ENABLED", "server.tls.enabled"),
@@ -216,6 +228,9 @@ const ENV: [(&str, &str); 21] = [
     ("DATABASE_PASSWORD", "database.password"),
     ("DATABASE_SSL_MODE", "database.ssl.mode"),
     ("DATABASE_SSL_ROOT_CERT_FILE", "database.ssl.root_cert_file"),
+    ("LOGGING_LEVEL", "logging.level"),
+    ("LOGGING_FORMAT", "logging.format"),
+    ("LOGGING_OUTPUT", "logging.output"),
     ("METRICS_HOST", "metrics.host"),
     ("METRICS_PORT", "metrics.port"),
     ("HEALTH_HOST", "health.host"),
@@ -274,6 +289,8 @@ impl Args {
             .flag("--db-password", "database.password", text(self.db_password))
             .flag("--db-name", "database.name", text(self.db_name))
             .flag("--db-ssl-mode", "database.ssl.mode", text(self.db_ssl_mode))
+            .flag("--log-level", "logging.level", text(self.log_level))
+            .flag("--log-format", "logging.format", text(self.log_format))
             .flag("--metrics-host", "metrics.host", text(self.metrics_host))
             .flag("--metrics-port", "metrics.port", port(self.metrics_port))
             .flag("--health-host", "health.host", text(self.health_host))
@@ -322,6 +339,11 @@ impl File {
             },
             stuck_after: self.metrics.reconciliation_stuck_threshold,
             drain_delay: self.server.drain_delay,
+            log: Log {
+                level: self.logging.level,
+                format: self.logging.format,
+                output: self.logging.output,
+            },
             ..Config::default()
         })
     }
@@ -397,7 +419,7 @@ mod tests {
             "server:\n  host: 0.0.0.0\n  port: 8123\n  jwt: {enabled: false}\n  timeouts: {read: 5s, write: 30s}\n\
              database:\n  dialect: postgres\n  host: db\n  pool: {max_connections: 7, conn_max_lifetime: 5m}\n\
              metrics: {host: localhost, port: 9999, reconciliation_stuck_threshold: 1h30m}\nhealth: {host: '::1', port: 8081, shutdown_timeout: 20s}\n\
-             logging: {level: info}\ntracing: {enabled: true}\n\
+             logging: {level: debug, masking: {enabled: true}}\ntracing: {enabled: true}\n\
              entities:\n- {kind: Cluster, plural: clusters, required_adapters: [a], name_min_len: 3, name_max_len: 53, spec_schema_name: ClusterSpec}\n",
         )
         .unwrap();
@@ -405,6 +427,7 @@ mod tests {
             (config.listen.as_str(), config.health_listen.as_str()),
             ("0.0.0.0:8123", "[::1]:8081")
         );
+        assert_eq!(config.log.level, "debug");
         assert_eq!(config.stuck_after, Duration::from_secs(5400));
         assert_eq!(
             (

@@ -28,8 +28,31 @@ pub struct Config {
     /// How long requests are still accepted after readiness has ended. Default 0: for a load balancer that takes a while to hear
     /// of it, choose more.
     pub drain_delay: Duration,
+    /// Logging; read by the front door.
+    pub log: Log,
     /// Version to report. Default: that of this crate.
     pub version: String,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `debug`, `info`, `warn` or `error`. Default `info`.
+    pub level: String,
+    /// `json` or `text`. Default `json`.
+    pub format: String,
+    /// `stdout`, `stderr` or a file. Default `stdout`.
+    pub output: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: "json".to_owned(),
+            output: "stdout".to_owned(),
+        }
+    }
 }
 
 /// Where resources are kept.
@@ -56,6 +79,7 @@ impl Default for Config {
             spec_schemas: schema::Source::None,
             stuck_after: Duration::from_secs(600),
             drain_delay: Duration::ZERO,
+            log: Log::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
