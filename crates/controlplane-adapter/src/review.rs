@@ -175,28 +175,24 @@ fn list(told: &[String]) -> String {
     }
 }
 
-/// The owner labels of the stored work, if they are not those of the work about to be sent.
+/// The owner labels of the stored work, if they say that it isn't ours: another cluster's, or made by another adapter. What
+/// this adapter made under an older config, without labels or labelled with its own name, is adopted.
 fn foreign_labels(review: &Review<'_>) -> Option<String> {
     let (stored, wanted) = (review.current_work?, review.work?);
-    let label = |work: &Value, name: &str| -> Option<String> {
-        Some(
-            work.get("metadata")?
-                .get("labels")?
-                .get(name)?
-                .as_str()?
-                .to_owned(),
-        )
+    let own_name = review.params.get("adapter").and_then(|adapter| adapter.get("name")?.as_str());
+    let differs = |name: &str| match (label(stored, name), label(wanted, name)) {
+        (Some(stored), Some(wanted)) => stored != wanted,
+        _ => false,
     };
+    let adapter = label(stored, names::LABEL_ADAPTER);
+    let known = adapter == Some(names::ADAPTER) || (adapter.is_some() && adapter == own_name);
+    let foreign = differs(names::LABEL_CLUSTER_ID) || (differs(names::LABEL_ADAPTER) && !known);
     let owners = [names::LABEL_CLUSTER_ID, names::LABEL_ADAPTER];
-    // A work without these labels (an older config's) is adopted by the update that adds them.
-    let differs = owners.iter().any(|name| {
-        matches!((label(stored, name), label(wanted, name)), (Some(stored), Some(wanted)) if stored != wanted)
-    });
-    differs.then(|| {
-        owners
-            .map(|name| format!("{name}={}", label(stored, name).unwrap_or_default()))
-            .join(", ")
-    })
+    foreign.then(|| owners.map(|name| format!("{name}={}", label(stored, name).unwrap_or_default())).join(", "))
+}
+
+fn label<'w>(work: &'w Value, name: &str) -> Option<&'w str> {
+    work.get("metadata")?.get("labels")?.get(name)?.as_str()
 }
 
 fn generation_of(object: &Value) -> Option<i64> {

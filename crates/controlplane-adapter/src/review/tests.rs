@@ -174,6 +174,7 @@ fn a_work_of_somebody_else_is_not_touched() {
     );
     let wanted = crate::testing::work(&desired);
     let mut stored = wanted.clone();
+    let params = Map::from_iter([("adapter".to_owned(), json!({"name": "hypershift"}))]);
     let verdict = |stored: &Value| {
         crate::policy().review(&Review {
             resource: "r",
@@ -183,7 +184,7 @@ fn a_work_of_somebody_else_is_not_touched() {
             work: Some(&wanted),
             current_work: Some(stored),
             target: None,
-            params: &Map::new(),
+            params: &params,
             generation: 2,
             settings: &Map::new(),
             now: crate::testing::at(0),
@@ -198,7 +199,11 @@ fn a_work_of_somebody_else_is_not_touched() {
     );
     assert_eq!(short(&overrides, "Available"), "False Unknown");
     assert_eq!(short(&overrides, "Health"), "False ManifestWorkConflict");
-    // Works of an older config have no labels and are adopted.
+    stored["metadata"]["labels"] = json!({"hyperfleet.io/cluster-id": "c1", "hyperfleet.io/adapter": "somebody"});
+    assert_eq!(refused(verdict(&stored)).0, "ManifestWorkConflict");
+    // Works of an older config carry the adapter's own name or no labels, and are adopted.
+    stored["metadata"]["labels"]["hyperfleet.io/adapter"] = json!("hypershift");
+    warned(verdict(&stored));
     stored["metadata"].as_object_mut().unwrap().remove("labels");
     warned(verdict(&stored));
 }

@@ -109,7 +109,6 @@ async fn the_design_documents_config_ends_available_when_told_to_warn_only() {
     let report = report_of(&trace);
     assert_eq!(short(&report, "Applied"), "True ManifestWorkCreated", "{trace:#}");
     let work = applied_work_of_seed(&trace);
-    assert_eq!(work["metadata"]["labels"]["hyperfleet.io/adapter"], "controlplane");
     let status = created(&work["spec"]["workload"]["manifests"][0], "S8");
     world.objects[format!("hostedcluster-{CLUSTER}")] = answered(&work, &status, ("True", ""));
     let report = world.report("seed", &[("MANAGEMENT_CLUSTER_CONSUMER", "management-1")]).await;
@@ -135,4 +134,16 @@ async fn the_design_documents_config_is_refused_when_rules_are_enforced() {
     assert!(message(&report, "Applied").contains("spec.services: Required value"), "{report:#}");
     assert!(message(&report, "Applied").contains("serviceAccountsEmails.cloudController: Required value"), "{report:#}");
     assert_eq!(short(&report, "Available"), "False ValidationFailed");
+}
+
+#[tokio::test]
+async fn the_shipped_config_takes_over_what_the_design_documents_made() {
+    let mut world = World::new(cluster());
+    world.statuses = dependencies();
+    let made = applied_work_of_seed(&world.run(load("seed", &[("MANAGEMENT_CLUSTER_CONSUMER", "management-1")])).await);
+    world.objects[format!("hostedcluster-{CLUSTER}")] = answered(&made, &Value::Null, ("True", ""));
+    world.cluster["generation"] = json!(2);
+    let report = world.report("controlplane", &[]).await;
+    // It may not change what can't be changed, but it doesn't take the work for somebody else's.
+    assert_eq!(short(&report, "Applied"), "False ImmutableFieldChanged");
 }

@@ -133,12 +133,18 @@ pub fn answered(work: &Value, status: &Value, applied: (&str, &str)) -> Value {
     work["metadata"]["creationTimestamp"] = json!(jiff::Timestamp::now().to_string());
     let text = |pointer: &str| status.pointer(pointer).cloned().unwrap_or(Value::Null);
     let available = hypershift::conditions::find(status, "Available").map_or("", |c| c.status);
+    let asked = work["spec"]["manifestConfigs"].to_string();
     let mut values = vec![];
     if status.is_object() {
-        values.push(json!({"name": "status", "fieldValue": {"type": "JsonRaw", "jsonRaw": status.to_string()}}));
-        values.push(json!({"name": "available", "fieldValue": {"type": "String", "string": available}}));
         let host = text("/controlPlaneEndpoint/host");
-        values.push(json!({"name": "endpointHost", "fieldValue": {"type": "String", "string": host}}));
+        let fields = [
+            ("status", json!({"type": "JsonRaw", "jsonRaw": status.to_string()})),
+            ("available", json!({"type": "String", "string": available})),
+            ("endpointHost", json!({"type": "String", "string": host})),
+        ];
+        // The agent feeds back what the work asks for.
+        let asked = fields.into_iter().filter(|(name, _)| asked.contains(&format!("\"name\":\"{name}\"")));
+        values.extend(asked.map(|(name, field)| json!({"name": name, "fieldValue": field})));
     }
     work["status"] = json!({
         "conditions": [{"type": "Applied", "status": applied.0, "reason": "R", "message": applied.1, "observedGeneration": generation,
