@@ -38,6 +38,7 @@ pub(crate) fn review(review: &Review<'_>) -> Verdict {
             let context = Context {
                 mode: Mode::Full,
                 oidc_bucket: settings.oidc_bucket,
+                management_region: settings.management_region.as_deref(),
                 ..Context::default()
             };
             validate::check(review.desired, &context)

@@ -27,6 +27,8 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// `oidc_bucket`: the operator publishes OIDC documents in its bucket, so that no signing key is needed. Default false.
     pub oidc_bucket: bool,
+    /// `management_region`: the GCP region of the management cluster, in which hosted clusters must be. Default: any.
+    pub management_region: Option<String>,
     /// `transient_available`: `false` (default) or `unknown`: what to report as Available when Maestro can't be reached.
     /// The API discards `Unknown` after the first report and so keeps what it knew.
     pub transient_available_unknown: bool,
@@ -74,6 +76,10 @@ impl Settings {
                     None if value == &Value::Bool(false) => false,
                     _ => return Err(format!("must be false or unknown, is {value}")),
                 }
+            }
+            "management_region" => {
+                let region = value.as_str().filter(|region| !region.is_empty());
+                self.management_region = Some(region.ok_or_else(|| format!("must be a region, is {value}"))?.to_owned());
             }
             "allow_downgrade" => self.allow_downgrade = boolean(value)?,
             "oidc_bucket" => self.oidc_bucket = boolean(value)?,
@@ -124,6 +130,7 @@ mod tests {
             "hostedcluster_validation": "warn", "allow_downgrade": true, "oidc_bucket": true, "agent_timeout": "1m30s",
             "degraded_grace": "10m", "config_error_grace": "0s", "finalizer_timeout": "1h",
             "available_requires_version": true, "certificate_signals": false, "transient_available": "unknown",
+            "management_region": "us-central1",
         }))
         .unwrap();
         assert_eq!(all.validation, Validation::Warn);

@@ -164,6 +164,13 @@ fn bucket_mode_needs_no_signing_key() {
 }
 
 #[test]
+fn the_region_must_be_the_management_clusters() {
+    warned(review(&rendered(1), None, json!({"management_region": "us-central1"})));
+    let (_, text, _) = refused(review(&rendered(1), None, json!({"management_region": "europe-west2"})));
+    assert!(text.ends_with("region us-central1 differs from management cluster region europe-west2"), "{text}");
+}
+
+#[test]
 fn a_work_of_somebody_else_is_not_touched() {
     use hyperfleet_adapter::policy::Gvk;
     use serde_json::Map;

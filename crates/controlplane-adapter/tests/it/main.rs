@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may say what it expects")]
 
 mod controlplane;
+mod crd;
 mod expressions;
 mod others;
 mod support;
