@@ -6,20 +6,19 @@ use crate::support::{CLUSTER, World, answered, applied_work, cluster, created, l
 
 const PULL_SECRET: &str = "{\"auths\":{\"quay.io\":{\"auth\":\"dGVzdA==\"}}}";
 
-/// Adapter, its environment, and the object that it keeps: kind, namespace and name.
-fn small() -> [(&'static str, Vec<(&'static str, &'static str)>, &'static str, String); 3] {
-    [
-        ("validation", vec![], "ConfigMap", format!("validation-{CLUSTER}")),
-        ("dns", vec![], "ConfigMap", format!("dns-{CLUSTER}")),
-        ("pullsecret", vec![("PULL_SECRET_DATA", PULL_SECRET)], "Secret", "demo-pull-secret".into()),
-    ]
-}
+/// Each small adapter, and kind and name of the object that it keeps.
+const SMALL: [(&str, &str, &str); 3] = [
+    ("validation", "ConfigMap", "validation-0198a3b1-7c2e-7f4a-9d21-1c5f0b6a7e88"),
+    ("dns", "ConfigMap", "dns-0198a3b1-7c2e-7f4a-9d21-1c5f0b6a7e88"),
+    ("pullsecret", "Secret", "demo-pull-secret"),
+];
+const ENVIRONMENT: [(&str, &str); 1] = [("PULL_SECRET_DATA", PULL_SECRET)];
 
 #[tokio::test]
 async fn the_small_adapters_apply_report_and_clean_up() {
-    for (name, environment, kind, object) in small() {
+    for (name, kind, object) in SMALL {
         let mut world = World::new(cluster());
-        let trace = world.run(load(name, &environment)).await;
+        let trace = world.run(load(name, &ENVIRONMENT)).await;
         let report = report_of(&trace);
         assert_eq!(report["adapter"], name);
         assert_eq!(short(&report, "Applied"), "True ResourcesApplied", "{name}");
@@ -34,8 +33,8 @@ async fn the_small_adapters_apply_report_and_clean_up() {
         assert_eq!(existing["metadata"]["annotations"]["hyperfleet.io/generation"], "1");
         world.cluster["deleted_time"] = json!("2026-03-02T10:00:00Z");
         world.cluster["generation"] = json!(2);
-        world.objects[&object] = existing;
-        let trace = world.run(load(name, &environment)).await;
+        world.objects[object] = existing;
+        let trace = world.run(load(name, &ENVIRONMENT)).await;
         let report = report_of(&trace);
         assert!(trace["transportOperations"].to_string().contains("\"delete\""), "{name}");
         assert_eq!(short(&report, "Applied"), "False Deleted", "{name}");
