@@ -180,7 +180,10 @@ fn list(told: &[String]) -> String {
 /// this adapter made under an older config, without labels or labelled with its own name, is adopted.
 fn foreign_labels(review: &Review<'_>) -> Option<String> {
     let (stored, wanted) = (review.current_work?, review.work?);
-    let own_name = review.params.get("adapter").and_then(|adapter| adapter.get("name")?.as_str());
+    let own_name = review
+        .params
+        .get("adapter")
+        .and_then(|adapter| adapter.get("name")?.as_str());
     let differs = |name: &str| match (label(stored, name), label(wanted, name)) {
         (Some(stored), Some(wanted)) => stored != wanted,
         _ => false,
@@ -189,7 +192,11 @@ fn foreign_labels(review: &Review<'_>) -> Option<String> {
     let known = adapter == Some(names::ADAPTER) || (adapter.is_some() && adapter == own_name);
     let foreign = differs(names::LABEL_CLUSTER_ID) || (differs(names::LABEL_ADAPTER) && !known);
     let owners = [names::LABEL_CLUSTER_ID, names::LABEL_ADAPTER];
-    foreign.then(|| owners.map(|name| format!("{name}={}", label(stored, name).unwrap_or_default())).join(", "))
+    foreign.then(|| {
+        owners
+            .map(|name| format!("{name}={}", label(stored, name).unwrap_or_default()))
+            .join(", ")
+    })
 }
 
 fn label<'w>(work: &'w Value, name: &str) -> Option<&'w str> {

@@ -79,7 +79,11 @@ impl Settings {
             }
             "management_region" => {
                 let region = value.as_str().filter(|region| !region.is_empty());
-                self.management_region = Some(region.ok_or_else(|| format!("must be a region, is {value}"))?.to_owned());
+                self.management_region = Some(
+                    region
+                        .ok_or_else(|| format!("must be a region, is {value}"))?
+                        .to_owned(),
+                );
             }
             "allow_downgrade" => self.allow_downgrade = boolean(value)?,
             "oidc_bucket" => self.oidc_bucket = boolean(value)?,

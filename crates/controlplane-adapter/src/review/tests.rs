@@ -165,9 +165,20 @@ fn bucket_mode_needs_no_signing_key() {
 
 #[test]
 fn the_region_must_be_the_management_clusters() {
-    warned(review(&rendered(1), None, json!({"management_region": "us-central1"})));
-    let (_, text, _) = refused(review(&rendered(1), None, json!({"management_region": "europe-west2"})));
-    assert!(text.ends_with("region us-central1 differs from management cluster region europe-west2"), "{text}");
+    warned(review(
+        &rendered(1),
+        None,
+        json!({"management_region": "us-central1"}),
+    ));
+    let (_, text, _) = refused(review(
+        &rendered(1),
+        None,
+        json!({"management_region": "europe-west2"}),
+    ));
+    assert!(
+        text.ends_with("region us-central1 differs from management cluster region europe-west2"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -206,7 +217,8 @@ fn a_work_of_somebody_else_is_not_touched() {
     );
     assert_eq!(short(&overrides, "Available"), "False Unknown");
     assert_eq!(short(&overrides, "Health"), "False ManifestWorkConflict");
-    stored["metadata"]["labels"] = json!({"hyperfleet.io/cluster-id": "c1", "hyperfleet.io/adapter": "somebody"});
+    stored["metadata"]["labels"] =
+        json!({"hyperfleet.io/cluster-id": "c1", "hyperfleet.io/adapter": "somebody"});
     assert_eq!(refused(verdict(&stored)).0, "ManifestWorkConflict");
     // Works of an older config carry the adapter's own name or no labels, and are adopted.
     stored["metadata"]["labels"]["hyperfleet.io/adapter"] = json!("hypershift");

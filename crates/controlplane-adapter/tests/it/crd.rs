@@ -27,31 +27,64 @@ async fn start() -> Cluster {
     let shutdown = CancellationToken::new();
     tokio::spawn(service.run(shutdown.clone()));
     let namespaces = client.resolve("v1", "Namespace").await.unwrap();
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    client.create(&namespaces, None, &namespace, &Write::default()).await.unwrap();
-    let resource = client.resolve(names::API_VERSION, names::HOSTED_CLUSTER).await.unwrap();
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    client
+        .create(&namespaces, None, &namespace, &Write::default())
+        .await
+        .unwrap();
+    let resource = client
+        .resolve(names::API_VERSION, names::HOSTED_CLUSTER)
+        .await
+        .unwrap();
     assert!(resource.has_subresource("status"));
-    Cluster { client, resource, shutdown }
+    Cluster {
+        client,
+        resource,
+        shutdown,
+    }
 }
 
 impl Cluster {
     async fn create(&self, object: &Value) -> Result<Value, kube_access::Error> {
-        self.client.create(&self.resource, Some(NAMESPACE), object, &Write::default()).await
+        self.client
+            .create(&self.resource, Some(NAMESPACE), object, &Write::default())
+            .await
     }
 
     /// Writes the status after each step, and expects that nothing of it is refused or dropped.
     async fn walk(&self, name: &str, steps: &[Step], status: &mut Value, deleting: bool) {
         for step in steps {
-            step.patch.apply(status, jiff::Timestamp::now(), 1, deleting);
+            step.patch
+                .apply(status, jiff::Timestamp::now(), 1, deleting);
             if step.patch.is_empty() {
                 continue;
             }
             let patch = Patch::Merge(json!({"status": status}));
-            let stored =
-                self.client.patch_status(&self.resource, Some(NAMESPACE), name, &patch, &Write::default()).await;
+            let stored = self
+                .client
+                .patch_status(
+                    &self.resource,
+                    Some(NAMESPACE),
+                    name,
+                    &patch,
+                    &Write::default(),
+                )
+                .await;
             let stored = stored.unwrap_or_else(|error| panic!("{}: {error}", step.id));
-            for member in ["conditions", "controlPlaneEndpoint", "controlPlaneVersion", "kubeconfig", "payloadArch"] {
-                assert_eq!(stored["status"].get(member), status.get(member), "{}: {member}", step.id);
+            for member in [
+                "conditions",
+                "controlPlaneEndpoint",
+                "controlPlaneVersion",
+                "kubeconfig",
+                "payloadArch",
+            ] {
+                assert_eq!(
+                    stored["status"].get(member),
+                    status.get(member),
+                    "{}: {member}",
+                    step.id
+                );
             }
         }
     }
@@ -64,13 +97,31 @@ async fn what_keeps_the_rules_is_admitted_with_its_defaults() {
     for member in ["etcd", "networking", "controllerAvailabilityPolicy"] {
         object["spec"].as_object_mut().unwrap().remove(member);
     }
-    object["spec"]["platform"]["gcp"].as_object_mut().unwrap().remove("endpointAccess");
+    object["spec"]["platform"]["gcp"]
+        .as_object_mut()
+        .unwrap()
+        .remove("endpointAccess");
     let stored = cluster.create(&object).await.unwrap();
-    assert_eq!(stored["spec"]["etcd"]["managed"]["storage"]["persistentVolume"]["size"], "8Gi");
-    assert_eq!(stored["spec"]["networking"]["clusterNetwork"], json!([{"cidr": "10.132.0.0/14"}]));
-    assert_eq!(stored["spec"]["controllerAvailabilityPolicy"], "HighlyAvailable");
-    assert_eq!(stored["spec"]["platform"]["gcp"]["endpointAccess"], "Private");
-    assert_eq!(stored["spec"]["configuration"]["featureGate"]["featureSet"], "TechPreviewNoUpgrade");
+    assert_eq!(
+        stored["spec"]["etcd"]["managed"]["storage"]["persistentVolume"]["size"],
+        "8Gi"
+    );
+    assert_eq!(
+        stored["spec"]["networking"]["clusterNetwork"],
+        json!([{"cidr": "10.132.0.0/14"}])
+    );
+    assert_eq!(
+        stored["spec"]["controllerAvailabilityPolicy"],
+        "HighlyAvailable"
+    );
+    assert_eq!(
+        stored["spec"]["platform"]["gcp"]["endpointAccess"],
+        "Private"
+    );
+    assert_eq!(
+        stored["spec"]["configuration"]["featureGate"]["featureSet"],
+        "TechPreviewNoUpgrade"
+    );
     cluster.shutdown.cancel();
 }
 
@@ -88,7 +139,10 @@ async fn what_the_validator_calls_structural_the_schema_refuses_at_the_same_path
         (format!("{gcp}/networkConfig/network/name"), json!("")),
         (format!("{gcp}/workloadIdentity/projectNumber"), json!(5)),
         (format!("{gcp}/workloadIdentity/poolID"), json!("abc")),
-        (format!("{gcp}/workloadIdentity/serviceAccountsEmails/storage"), Value::Null),
+        (
+            format!("{gcp}/workloadIdentity/serviceAccountsEmails/storage"),
+            Value::Null,
+        ),
         ("/spec/dns/publicZoneID".to_owned(), json!("")),
         ("/spec/clusterID".to_owned(), json!("x")),
         ("/spec/networking/networkType".to_owned(), json!("Flannel")),
@@ -96,7 +150,10 @@ async fn what_the_validator_calls_structural_the_schema_refuses_at_the_same_path
         ("/spec/etcd/managementType".to_owned(), json!("Magic")),
         ("/spec/services/0/service".to_owned(), json!("Api")),
         ("/spec/secretEncryption/type".to_owned(), json!("rot13")),
-        ("/spec/capabilities".to_owned(), json!({"disabled": ["Toaster"]})),
+        (
+            "/spec/capabilities".to_owned(),
+            json!({"disabled": ["Toaster"]}),
+        ),
         ("/spec/pausedUntil".to_owned(), json!("no")),
     ];
     for (pointer, value) in cases {
@@ -109,11 +166,24 @@ async fn what_the_validator_calls_structural_the_schema_refuses_at_the_same_path
         }
         let ours = validate::host_cluster(&object, Mode::Admission);
         let error = cluster.create(&object).await.expect_err(&pointer);
-        let paths: Vec<&str> = error.causes().iter().map(|cause| cause.field.as_str()).collect();
-        for violation in ours.iter().filter(|violation| violation.rule.starts_with('S')) {
-            assert!(paths.contains(&violation.path.as_str()), "{pointer}: ours {violation}, theirs {error}");
+        let paths: Vec<&str> = error
+            .causes()
+            .iter()
+            .map(|cause| cause.field.as_str())
+            .collect();
+        for violation in ours
+            .iter()
+            .filter(|violation| violation.rule.starts_with('S'))
+        {
+            assert!(
+                paths.contains(&violation.path.as_str()),
+                "{pointer}: ours {violation}, theirs {error}"
+            );
         }
-        assert!(!ours.is_empty(), "{pointer}: only the schema refuses it: {error}");
+        assert!(
+            !ours.is_empty(),
+            "{pointer}: only the schema refuses it: {error}"
+        );
     }
     cluster.shutdown.cancel();
 }
@@ -121,19 +191,58 @@ async fn what_the_validator_calls_structural_the_schema_refuses_at_the_same_path
 #[tokio::test]
 async fn every_status_of_every_timeline_is_accepted() {
     let cluster = start().await;
-    let object = cluster.create(&example::hosted_cluster("demo")).await.unwrap();
+    let object = cluster
+        .create(&example::hosted_cluster("demo"))
+        .await
+        .unwrap();
     let parameters = Parameters::of(&object, jiff::Timestamp::now(), 1.0);
     let mut status = Value::Null;
-    cluster.walk("demo", &timeline::creation(&parameters, CreationFault::None), &mut status, false).await;
-    cluster.walk("demo", &timeline::degradation(&parameters), &mut status, false).await;
+    cluster
+        .walk(
+            "demo",
+            &timeline::creation(&parameters, CreationFault::None),
+            &mut status,
+            false,
+        )
+        .await;
+    cluster
+        .walk(
+            "demo",
+            &timeline::degradation(&parameters),
+            &mut status,
+            false,
+        )
+        .await;
     let upgrade = timeline::upgrade(&parameters, &status.clone(), &Upgrade::Proceeds);
     cluster.walk("demo", &upgrade, &mut status, false).await;
-    for verdict in [Upgrade::NotUpgradeable, Upgrade::InvalidRelease("no".into())] {
-        cluster.walk("demo", &timeline::upgrade(&parameters, &status.clone(), &verdict), &mut status, false).await;
+    for verdict in [
+        Upgrade::NotUpgradeable,
+        Upgrade::InvalidRelease("no".into()),
+    ] {
+        cluster
+            .walk(
+                "demo",
+                &timeline::upgrade(&parameters, &status.clone(), &verdict),
+                &mut status,
+                false,
+            )
+            .await;
     }
-    for how in [Deletion::Clean, Deletion::StuckBucket, Deletion::CleanupSkipped, Deletion::CleanupTimedOut] {
+    for how in [
+        Deletion::Clean,
+        Deletion::StuckBucket,
+        Deletion::CleanupSkipped,
+        Deletion::CleanupTimedOut,
+    ] {
         let grace = Some(std::time::Duration::from_secs(60));
-        cluster.walk("demo", &timeline::deletion(&parameters, how, grace, true), &mut status, true).await;
+        cluster
+            .walk(
+                "demo",
+                &timeline::deletion(&parameters, how, grace, true),
+                &mut status,
+                true,
+            )
+            .await;
     }
     cluster.shutdown.cancel();
 }
@@ -141,7 +250,11 @@ async fn every_status_of_every_timeline_is_accepted() {
 #[tokio::test]
 async fn node_pools_have_a_schema_too() {
     let cluster = start().await;
-    let resource = cluster.client.resolve(names::API_VERSION, names::NODE_POOL).await.unwrap();
+    let resource = cluster
+        .client
+        .resolve(names::API_VERSION, names::NODE_POOL)
+        .await
+        .unwrap();
     let mut pool = json!({
         "apiVersion": names::API_VERSION, "kind": names::NODE_POOL, "metadata": {"name": "p", "namespace": NAMESPACE},
         "spec": {
@@ -150,7 +263,12 @@ async fn node_pools_have_a_schema_too() {
             "platform": {"type": "GCP", "gcp": {"machineType": "n2-standard-4", "zone": "us-central1-a", "subnet": "s"}},
         },
     });
-    let create = async |pool: &Value| cluster.client.create(&resource, Some(NAMESPACE), pool, &Write::default()).await;
+    let create = async |pool: &Value| {
+        cluster
+            .client
+            .create(&resource, Some(NAMESPACE), pool, &Write::default())
+            .await
+    };
     let stored = create(&pool).await.unwrap();
     assert_eq!(stored["spec"]["arch"], "amd64");
     pool["metadata"]["name"] = json!("q");

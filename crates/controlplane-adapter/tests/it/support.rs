@@ -19,18 +19,28 @@ pub fn load(name: &str, environment: &[(&str, &str)]) -> Loaded {
     load_with(name, environment, |loader| loader)
 }
 
-pub fn load_with(name: &str, environment: &[(&str, &str)], change: impl FnOnce(Loader) -> Loader) -> Loaded {
+pub fn load_with(
+    name: &str,
+    environment: &[(&str, &str)],
+    change: impl FnOnce(Loader) -> Loader,
+) -> Loaded {
     let folder = adapters().join(name);
     let deployment = Source::deployment_file(&folder.join("deployment.yaml")).unwrap();
     let task = Source::task_file(&folder.join("task.yaml")).unwrap();
-    let loader = Loader::new(deployment, task)
-        .environment(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    change(loader).load().unwrap_or_else(|error| panic!("{name}: {error}"))
+    let loader = Loader::new(deployment, task).environment(
+        environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    change(loader)
+        .load()
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The cluster of the dry-run files, to be changed.
 pub fn cluster() -> Value {
-    let text = std::fs::read_to_string(adapters().join("controlplane/dry-run/api-responses.json")).unwrap();
+    let text = std::fs::read_to_string(adapters().join("controlplane/dry-run/api-responses.json"))
+        .unwrap();
     let file: Value = serde_json::from_str(&text).unwrap();
     file["responses"][0]["responses"][0]["body"].clone()
 }
@@ -46,7 +56,12 @@ pub struct World {
 
 impl World {
     pub fn new(cluster: Value) -> Self {
-        Self { cluster, statuses: json!([]), node_pools: json!([]), objects: json!({}) }
+        Self {
+            cluster,
+            statuses: json!([]),
+            node_pools: json!([]),
+            objects: json!({}),
+        }
     }
 
     /// Runs one pulse and gives the whole trace.
@@ -61,13 +76,20 @@ impl World {
         ]});
         let data = json!({"id": CLUSTER, "kind": "Cluster", "href": format!("/api/hyperfleet/v1/clusters/{CLUSTER}"),
             "generation": generation});
-        let event = event_broker::Event::new("test", "com.redhat.hyperfleet.cluster.reconcile", data);
+        let event =
+            event_broker::Event::new("test", "com.redhat.hyperfleet.cluster.reconcile", data);
         let input = Input {
             event,
             answers: Answers::parse("answers.json", &answers.to_string()).unwrap(),
             discovery: Discovery::parse(&self.objects.to_string()).unwrap(),
         };
-        let report = dry_run(loaded.config, loaded.task, input, vec![controlplane_adapter::policy()]).await;
+        let report = dry_run(
+            loaded.config,
+            loaded.task,
+            input,
+            vec![controlplane_adapter::policy()],
+        )
+        .await;
         serde_json::from_str(&report.json(true)).unwrap()
     }
 
@@ -79,24 +101,38 @@ impl World {
 
 /// The body of the status report in a trace.
 pub fn report_of(trace: &Value) -> Value {
-    let calls = trace["apiRequests"].as_array().unwrap_or_else(|| panic!("no calls in {trace:#}"));
-    let put = calls.iter().find(|call| call["method"] == "PUT").unwrap_or_else(|| panic!("no report in {trace:#}"));
+    let calls = trace["apiRequests"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no calls in {trace:#}"));
+    let put = calls
+        .iter()
+        .find(|call| call["method"] == "PUT")
+        .unwrap_or_else(|| panic!("no report in {trace:#}"));
     serde_json::from_str(put["requestBody"].as_str().unwrap()).unwrap()
 }
 
 /// `True ControlPlaneReady`.
 pub fn short(report: &Value, type_: &str) -> String {
     let condition = condition(report, type_);
-    format!("{} {}", condition["status"].as_str().unwrap(), condition["reason"].as_str().unwrap_or_default())
+    format!(
+        "{} {}",
+        condition["status"].as_str().unwrap(),
+        condition["reason"].as_str().unwrap_or_default()
+    )
 }
 
 pub fn message<'r>(report: &'r Value, type_: &str) -> &'r str {
-    condition(report, type_)["message"].as_str().unwrap_or_default()
+    condition(report, type_)["message"]
+        .as_str()
+        .unwrap_or_default()
 }
 
 fn condition<'r>(report: &'r Value, type_: &str) -> &'r Value {
     let conditions = report["conditions"].as_array().unwrap();
-    conditions.iter().find(|condition| condition["type"] == type_).unwrap_or_else(|| panic!("no {type_} in {report:#}"))
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == type_)
+        .unwrap_or_else(|| panic!("no {type_} in {report:#}"))
 }
 
 /// The work that a run applied, as the trace shows it.
@@ -111,11 +147,15 @@ pub fn created(hosted_cluster: &Value, last: &str) -> Value {
     let mut object = hosted_cluster.clone();
     object["metadata"]["generation"] = json!(1);
     // Long enough ago for every grace period.
-    let started = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    let started = jiff::Timestamp::now()
+        .checked_sub(jiff::SignedDuration::from_hours(1))
+        .unwrap();
     let steps = timeline::creation(&Parameters::of(&object, started, 1.0), CreationFault::None);
     let mut status = Value::Null;
     for step in &steps {
-        let now = started.checked_add(jiff::SignedDuration::try_from(step.after).unwrap()).unwrap();
+        let now = started
+            .checked_add(jiff::SignedDuration::try_from(step.after).unwrap())
+            .unwrap();
         step.patch.apply(&mut status, now, 1, false);
         if step.id == last {
             return status;
@@ -138,12 +178,17 @@ pub fn answered(work: &Value, status: &Value, applied: (&str, &str)) -> Value {
     if status.is_object() {
         let host = text("/controlPlaneEndpoint/host");
         let fields = [
-            ("status", json!({"type": "JsonRaw", "jsonRaw": status.to_string()})),
+            (
+                "status",
+                json!({"type": "JsonRaw", "jsonRaw": status.to_string()}),
+            ),
             ("available", json!({"type": "String", "string": available})),
             ("endpointHost", json!({"type": "String", "string": host})),
         ];
         // The agent feeds back what the work asks for.
-        let asked = fields.into_iter().filter(|(name, _)| asked.contains(&format!("\"name\":\"{name}\"")));
+        let asked = fields
+            .into_iter()
+            .filter(|(name, _)| asked.contains(&format!("\"name\":\"{name}\"")));
         values.extend(asked.map(|(name, field)| json!({"name": name, "fieldValue": field})));
     }
     work["status"] = json!({
