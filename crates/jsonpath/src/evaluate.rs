@@ -35,7 +35,9 @@ pub(crate) fn render(groups: &[Results<'_>]) -> Result<String, Error> {
                 out.push(' ');
             }
             match value.as_ref() {
-                Value::Array(_) | Value::Object(_) => out.push_str(&json::to_string_sorted(value)),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    out.push_str(&json::to_string_sorted(value));
+                }
                 scalar => print::write_value(&mut out, scalar),
             }
             if out.len() > MAX_OUTPUT_BYTES {
@@ -200,7 +202,7 @@ impl Evaluation {
         compare(*operator, &left, &right)
     }
 
-    /// The value and everything below it that has content, depth first.
+    /// The value and everything below it that has content (text included), depth first.
     fn descend<'v>(
         &mut self,
         value: &Cow<'v, Value>,
@@ -208,7 +210,8 @@ impl Evaluation {
     ) -> Result<(), Error> {
         self.visit(1)?;
         let below: Vec<_> = children(value).collect();
-        if !below.is_empty() {
+        let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+        if is_text || !below.is_empty() {
             results.push(value.clone());
             for child in below {
                 self.descend(&child, results)?;

@@ -156,6 +156,14 @@ fn describe(error: &ExecutionError) -> (Kind, String) {
             Kind::IndexOutOfBounds,
             format!("index out of bounds: {}", plain(index)),
         ),
+        // A field of something that has none; cel-go speaks of a key that isn't there.
+        E::NoSuchOverload(overload) if overload.function() == "_._" => {
+            let operand = overload.argument_types().first().map_or("value", String::as_str);
+            (
+                Kind::NoSuchKey,
+                format!("no such key: {operand} has no fields"),
+            )
+        }
         E::NoSuchOverload(overload) => {
             let types = overload.argument_types().join(", ");
             (
@@ -214,6 +222,10 @@ fn describe(error: &ExecutionError) -> (Kind, String) {
         E::DivisionByZero(_) => (Kind::Arithmetic, "division by zero".to_owned()),
         E::RemainderByZero(_) => (Kind::Arithmetic, "modulus by zero".to_owned()),
         E::Overflow(..) => (Kind::Arithmetic, "integer overflow".to_owned()),
+        E::FunctionError { function, .. } if conversion(function).is_some() => (
+            Kind::Function,
+            conversion(function).unwrap_or_default().to_owned(),
+        ),
         E::FunctionError { function, message } => {
             let function = operator(function);
             let named = message.starts_with(function) || function.is_empty();
@@ -229,6 +241,22 @@ fn describe(error: &ExecutionError) -> (Kind, String) {
         // The rest can't be reached by an expression that compiled; its text may hold values, so none is repeated.
         _ => (Kind::Internal, "expression can't be evaluated".to_owned()),
     }
+}
+
+/// What a failed conversion of text is called; the interpreter's own words are those of Rust libraries.
+fn conversion(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "bool" => "type conversion error from 'string' to 'bool'",
+        "double" => "type conversion error from 'string' to 'double'",
+        "duration" => {
+            "type conversion error from 'string' to 'google.protobuf.Duration': write it as 1h30m or 90s"
+        }
+        "int" => "type conversion error to 'int'",
+        "uint" => "type conversion error to 'uint'",
+        "timestamp" => "invalid RFC 3339 timestamp: write it as 2026-01-02T15:04:05Z",
+        "matches" => "error parsing regexp",
+        _ => return None,
+    })
 }
 
 /// Operator names without the marks of internal ones.
