@@ -111,14 +111,26 @@ fn every_selector() {
 /// Where ours is meant to differ from client-go.
 fn deliberate(path: &str) -> Option<&'static str> {
     let reasons: &[(&[&str], &str)] = &[
-        (&["{.a[\"b\"]}", "{[\"kind\"]}"], "keys may stand in double quotes"),
-        (&["{.a['h.i/j']}"], "a dot in quotes is part of the key, if there is such a key"),
+        (
+            &["{.a[\"b\"]}", "{[\"kind\"]}"],
+            "keys may stand in double quotes",
+        ),
+        (
+            &["{.a['h.i/j']}"],
+            "a dot in quotes is part of the key, if there is such a key",
+        ),
         (&["{.}"], "a dot alone is the whole object"),
         (&["{.s.*}"], "text has no elements"),
         (&["{.m[?(@.r[5])].k}"], "what can't be found doesn't exist"),
-        (&["{.a.b[?(@.n=x)]}", "{.a.b[?(@.n==x)]}"], "bare words are refused on parsing"),
+        (
+            &["{.a.b[?(@.n=x)]}", "{.a.b[?(@.n==x)]}"],
+            "bare words are refused on parsing",
+        ),
     ];
-    reasons.iter().find(|(paths, _)| paths.contains(&path)).map(|(_, reason)| *reason)
+    reasons
+        .iter()
+        .find(|(paths, _)| paths.contains(&path))
+        .map(|(_, reason)| *reason)
 }
 
 /// What client-go makes of the same paths; `tests/golden/paths.go` writes the file. Its maps have no order, so groups are compared
@@ -128,7 +140,14 @@ fn finds_what_client_go_finds() {
     let golden: Value = serde_json::from_str(include_str!("../tests/golden/paths.json")).unwrap();
     let sorted = |groups: &Value| -> Vec<Vec<String>> {
         let groups = groups.as_array().map(Vec::as_slice).unwrap_or_default();
-        let texts = |group: &Value| group.as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>();
+        let texts = |group: &Value| {
+            group
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(Value::to_string)
+                .collect::<Vec<_>>()
+        };
         let mut groups: Vec<Vec<String>> = groups.iter().map(texts).collect();
         groups.iter_mut().for_each(|group| group.sort());
         groups
@@ -136,18 +155,29 @@ fn finds_what_client_go_finds() {
     let mut wrong = Vec::new();
     for case in golden["cases"].as_array().unwrap() {
         let path = case["path"].as_str().unwrap();
-        let document = &golden["documents"][usize::try_from(case["document"].as_u64().unwrap()).unwrap()];
-        let missing = if case["missing"] == "allow" { Missing::Allow } else { Missing::Error };
+        let document =
+            &golden["documents"][usize::try_from(case["document"].as_u64().unwrap()).unwrap()];
+        let missing = if case["missing"] == "allow" {
+            Missing::Allow
+        } else {
+            Missing::Error
+        };
         let ours = JsonPath::parse(path).and_then(|path| {
             let groups = path.find_groups(document, missing)?;
-            Ok(groups.into_iter().map(|group| group.into_iter().map(Cow::into_owned).collect::<Vec<_>>()).collect::<Value>())
+            Ok(groups
+                .into_iter()
+                .map(|group| group.into_iter().map(Cow::into_owned).collect::<Vec<_>>())
+                .collect::<Value>())
         });
         let same = match (&ours, case.get("error")) {
             (Ok(ours), None) => sorted(ours) == sorted(&case["groups"]),
             (ours, error) => ours.is_err() && error.is_some(),
         };
         if !same && deliberate(path).is_none() {
-            wrong.push(format!("{path} {missing:?}\n  go:   {} {}\n  ours: {ours:?}", case["groups"], case["error"]));
+            wrong.push(format!(
+                "{path} {missing:?}\n  go:   {} {}\n  ours: {ours:?}",
+                case["groups"], case["error"]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -158,7 +158,10 @@ fn describe(error: &ExecutionError) -> (Kind, String) {
         ),
         // A field of something that has none; cel-go speaks of a key that isn't there.
         E::NoSuchOverload(overload) if overload.function() == "_._" => {
-            let operand = overload.argument_types().first().map_or("value", String::as_str);
+            let operand = overload
+                .argument_types()
+                .first()
+                .map_or("value", String::as_str);
             (
                 Kind::NoSuchKey,
                 format!("no such key: {operand} has no fields"),

@@ -63,21 +63,46 @@ fn deliberate(expression: &str) -> Option<&'static str> {
     let reasons: &[(&[&str], &str)] = &[
         (&["has(list.x)"], "a list has no fields, which is no error"),
         (&["type(map)"], "a type is its name in JSON"),
-        (&["list.existsOne(x, x == 1)"], "both spellings of the macro are known"),
-        (&["timestamp('2026-01-01T02:00:00+02:00')"], "times are written in UTC"),
-        (&["duration('1h') + duration('30m')", "duration('-1.5h')"], "durations are nanoseconds in JSON, as encoding/json writes them"),
+        (
+            &["list.existsOne(x, x == 1)"],
+            "both spellings of the macro are known",
+        ),
+        (
+            &["timestamp('2026-01-01T02:00:00+02:00')"],
+            "times are written in UTC",
+        ),
+        (
+            &["duration('1h') + duration('30m')", "duration('-1.5h')"],
+            "durations are nanoseconds in JSON, as encoding/json writes them",
+        ),
         (&["{1: 'a', true: 'b', 'c': 2u}"], "keys are text in JSON"),
-        (&["18446744073709551615u"], "large integers are numbers in JSON"),
+        (
+            &["18446744073709551615u"],
+            "large integers are numbers in JSON",
+        ),
     ];
-    reasons.iter().find(|(expressions, _)| expressions.contains(&expression)).map(|(_, reason)| *reason)
+    reasons
+        .iter()
+        .find(|(expressions, _)| expressions.contains(&expression))
+        .map(|(_, reason)| *reason)
 }
 
 fn same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Number(ours), Value::Number(theirs)) => ours.as_f64() == theirs.as_f64(),
-        (Value::Array(ours), Value::Array(theirs)) => ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(ours, theirs)),
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len()
+                && ours
+                    .iter()
+                    .zip(theirs)
+                    .all(|(ours, theirs)| same(ours, theirs))
+        }
         (Value::Object(ours), Value::Object(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| ours.0 == theirs.0 && same(ours.1, theirs.1))
+            ours.len() == theirs.len()
+                && ours
+                    .iter()
+                    .zip(theirs)
+                    .all(|(ours, theirs)| ours.0 == theirs.0 && same(ours.1, theirs.1))
         }
         (ours, theirs) => ours == theirs,
     }
@@ -96,7 +121,10 @@ fn evaluates_as_cel_go_does() {
             (ours, error) => ours.is_err() && error.is_some(),
         };
         if !agrees && deliberate(expression).is_none() {
-            wrong.push(format!("{expression}\n  go:   {} {}\n  ours: {ours:?}", case["value"], case["error"]));
+            wrong.push(format!(
+                "{expression}\n  go:   {} {}\n  ours: {ours:?}",
+                case["value"], case["error"]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -186,9 +214,17 @@ fn missing_things_are_errors_with_the_words_of_cel_go() {
         Kind::NoSuchAttribute,
         "no such attribute(s): unbound",
     );
-    fails("nothing.x", Kind::NoSuchKey, "no such key: null_type has no fields");
+    fails(
+        "nothing.x",
+        Kind::NoSuchKey,
+        "no such key: null_type has no fields",
+    );
     fails("s.x", Kind::NoSuchKey, "no such key: string has no fields");
-    fails("[1].map(x, x.y)", Kind::NoSuchKey, "no such key: int has no fields");
+    fails(
+        "[1].map(x, x.y)",
+        Kind::NoSuchKey,
+        "no such key: int has no fields",
+    );
     let error = evaluate("map.absent").unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -370,10 +406,19 @@ fn times_and_durations() {
         gives(expression, value);
     }
     for (expression, message) in [
-        ("timestamp('yesterday')", "invalid RFC 3339 timestamp: write it as 2026-01-02T15:04:05Z"),
-        ("duration('1d')", "type conversion error from 'string' to 'google.protobuf.Duration': write it as 1h30m or 90s"),
+        (
+            "timestamp('yesterday')",
+            "invalid RFC 3339 timestamp: write it as 2026-01-02T15:04:05Z",
+        ),
+        (
+            "duration('1d')",
+            "type conversion error from 'string' to 'google.protobuf.Duration': write it as 1h30m or 90s",
+        ),
         ("int('x')", "type conversion error to 'int'"),
-        ("double('x')", "type conversion error from 'string' to 'double'"),
+        (
+            "double('x')",
+            "type conversion error from 'string' to 'double'",
+        ),
         ("bool('x')", "type conversion error from 'string' to 'bool'"),
         ("s.matches('[')", "error parsing regexp"),
     ] {
