@@ -124,12 +124,12 @@ pub enum Retry {
 }
 
 /// Where a driver hands its deliveries out. One implementation per broker.
-pub(crate) trait Source: Send {
+pub(crate) trait Source: Send + Sync {
     fn next<'a>(&'a mut self) -> Pin<Box<dyn Future<Output = Option<Delivery>> + Send + 'a>>;
 }
 
 /// What becomes of a delivery. Called exactly once.
-pub(crate) trait Settle: Send {
+pub(crate) trait Settle: Send + Sync {
     fn settle(self: Box<Self>, outcome: Outcome);
 }
 

@@ -6,7 +6,15 @@
     reason = "a test may say what it expects"
 )]
 
+mod api;
 mod config;
 mod dry_run;
+/// Maestro in memory, shared with the client's own tests.
+#[path = "../../../maestro-client/tests/it/fake.rs"]
+#[allow(dead_code, reason = "the client's tests press other buttons")]
+mod fake_maestro;
 mod older;
+mod policy;
+mod service;
 mod support;
+mod world;
