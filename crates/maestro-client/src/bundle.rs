@@ -49,9 +49,17 @@ pub struct Bundle {
     /// What happens to the objects at deletion.
     #[serde(default)]
     pub delete_option: Option<DeleteOption>,
-    /// Whose rights are used; upstream's server doesn't tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Whose rights are used; only on single bundles, and not of upstream's server.
+    #[serde(
+        rename = "executer",
+        alias = "executor",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub executor: Option<Executor>,
+    /// Whose work it is; only on single bundles, and not of upstream's server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What its agent said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<BundleStatus>,

@@ -218,20 +218,31 @@ pub(crate) async fn no_stranger(
 ) -> Result<(), Failure> {
     let own = ids::resource_id(context.client.source_id(), consumer, name).to_string();
     let found = lookup::named(&context.client, consumer, name).await?;
-    let stranger = found.iter().find(|bundle| bundle.id != own);
-    match stranger {
-        Some(stranger) if found.iter().all(|bundle| bundle.id != own) => Err(Failure::new(
-            ExitCode::Conflict,
-            "Conflict",
-            format!(
-                "a work named {name:?} exists on consumer {consumer:?}, but it is not of source {:?} (id {})",
-                context.client.source_id(),
-                stranger.id
-            ),
-        )
-        .hint("Give the --source-id that it was created with, or --force to create a second work beside it.")),
-        _ => Ok(()),
+    let Some(stranger) = found.iter().find(|bundle| bundle.id != own) else {
+        return Ok(());
+    };
+    if found.len() > 1 && found.iter().any(|bundle| bundle.id == own) {
+        return Ok(());
     }
+    // A single read may tell whose it is.
+    let source = context
+        .client
+        .bundles()
+        .get(&stranger.id)
+        .await
+        .ok()
+        .and_then(|bundle| bundle.source);
+    let whose = source.map_or_else(String::new, |source| format!("of source {source:?}, "));
+    Err(Failure::new(
+        ExitCode::Conflict,
+        "Conflict",
+        format!(
+            "a work named {name:?} exists on consumer {consumer:?}, but it is {whose}not of source {:?} (id {})",
+            context.client.source_id(),
+            stranger.id
+        ),
+    )
+    .hint("Give the --source-id that it was created with, or --force to create a second work beside it."))
 }
 
 async fn bundle(context: &Context, work: &ManifestWork) -> Option<Bundle> {

@@ -134,14 +134,22 @@ pub(crate) async fn until(
     }
 }
 
+/// What a work says before its agent has said anything.
+const NO_STATUS: &str = "no status yet";
+
 fn late(last_seen: &str) -> Failure {
+    let silent = if last_seen.ends_with(NO_STATUS) {
+        " Is the agent of the cluster connected?"
+    } else {
+        ""
+    };
     Failure::new(
         ExitCode::WaitTimeout,
         "WaitTimeout",
         "context deadline exceeded",
     )
     .hint(format!(
-        "Last seen: {last_seen}. Look closer with: maestro-cli describe"
+        "Last seen: {last_seen}.{silent} Look closer with: maestro-cli describe"
     ))
 }
 
@@ -164,10 +172,7 @@ pub(crate) fn snapshot(bundle: &Bundle) -> Snapshot<'_> {
 /// The state of a work in a line.
 fn summary(bundle: &Bundle) -> String {
     let Some(status) = &bundle.status else {
-        return format!(
-            "version {}, no status yet; is the agent of the cluster connected?",
-            bundle.version
-        );
+        return format!("version {}, {NO_STATUS}", bundle.version);
     };
     let stale = if status.observed_version < bundle.version {
         format!(" (status is of version {})", status.observed_version)

@@ -262,7 +262,7 @@ async fn a_work_of_another_source_is_not_doubled() {
         .await;
     assert_eq!(run.code, 5, "{}", run.err);
     assert!(
-        run.err.contains("it is not of source \"maestro-cli\"") && run.err.contains("--source-id"),
+        run.err.contains("not of source \"maestro-cli\"") && run.err.contains("--source-id"),
         "{}",
         run.err
     );

@@ -459,7 +459,8 @@ fn bundle(id: &str, row: &Row, single: bool, executor: bool) -> Value {
         bundle["deleted_at"] = json!(time);
     }
     if single && executor {
-        bundle["executor"] = payload["executer"].clone();
+        bundle["executer"] = payload["executer"].clone();
+        bundle["source"] = json!(row.source);
     }
     if let Some(status) = &row.status {
         let mut shown: Value = serde_json::from_slice(status.data.as_deref().unwrap()).unwrap();
