@@ -10,6 +10,7 @@ use tonic::Code;
 use crate::harness::{Server, bundle, condition, config_map, impatient};
 
 on_both!(
+    f2_an_agent_that_goes_on_reporting_is_reminded,
     f3_an_unacknowledged_deletion_is_sent_again,
     f5_after_a_deletion_no_live_spec_leaves_the_server,
     f6_rows_of_a_silent_cluster_stay_visible,
@@ -23,6 +24,36 @@ on_both!(
     a_status_of_an_earlier_life_is_left_out,
     a_work_deleted_and_made_again_is_two_lives,
 );
+
+async fn f2_an_agent_that_goes_on_reporting_is_reminded(config: Config) {
+    let server = Server::start(impatient(config)).await;
+    server.cluster("c1").await;
+    let (source, agent) = (server.source("s1").await, server.agent("c1").await);
+    let mut specs = agent.join(&[]).await;
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    let spec = specs.next().await;
+    agent.applied(&spec).await.unwrap();
+    source.delete("r1", "c1").await.unwrap();
+    // The agent lost the deletion and reports as before.
+    let chatter = async {
+        loop {
+            agent.applied(&spec).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let reminders = async {
+        for _ in 0..3 {
+            specs.until(|event| event.deleting).await;
+        }
+    };
+    tokio::select! {
+        () = chatter => {}
+        () = reminders => {}
+    }
+}
 
 async fn f3_an_unacknowledged_deletion_is_sent_again(config: Config) {
     let server = Server::start(impatient(config)).await;

@@ -32,3 +32,4 @@ mod harness;
 mod loop_through;
 mod rest;
 mod sdk;
+mod storage;

@@ -139,7 +139,7 @@ pub(super) async fn overdue(
                      where consumer_name = c.name and ",
             unsettled!(),
             ") r left join delivery d on d.resource_id = r.id \
-                 where greatest(r.updated_at, r.deleted_at) <= $2 and (d.due is null or d.due <= $3) limit $4) due"
+                 where coalesce(r.deleted_at, r.updated_at) <= $2 and (d.due is null or d.due <= $3) limit $4) due"
         ))
         .await?;
     let rows = client

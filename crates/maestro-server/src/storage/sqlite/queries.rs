@@ -108,7 +108,7 @@ pub(super) fn overdue(
         "select r.id, coalesce(d.attempts, 0), r.deleted_at is not null \
          from resources r left join delivery d on d.resource_id = r.id \
          where r.consumer_name = ?1 and (r.deleted_at is not null or r.observed_version is not r.version) \
-           and max(r.updated_at, coalesce(r.deleted_at, '')) <= ?2 and (d.due is null or d.due <= ?3) \
+           and coalesce(r.deleted_at, r.updated_at) <= ?2 and (d.due is null or d.due <= ?3) \
          limit ?4",
     )?;
     let mut found = Vec::new();

@@ -1,0 +1,675 @@
+//! The contract of a storage, below the server: what each method of the trait promises, on both databases.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_wire::attribute::name;
+use event_wire::{Action, Event, EventType, Stamp, Subresource};
+use maestro_server::model::{
+    Change, Consumer, Delete, Done, Ignored, Operation, Refusal, Report, ResourceId, Spec,
+    SpecChange,
+};
+use maestro_server::storage::postgres::Postgres;
+use maestro_server::storage::search::{Selection, Table};
+use maestro_server::storage::sqlite::Sqlite;
+use maestro_server::storage::{Batch, Error, Forced, ForcedOutcome, Query, Slot, Store, now};
+use serde_json::json;
+
+macro_rules! on_all_stores {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn memory() {
+                super::$name(super::memory()).await;
+            }
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(super::file()).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(super::postgres().await).await;
+            }
+        }
+    )*};
+}
+
+on_all_stores!(
+    a_batch_decides_each_operation_for_itself,
+    updates_and_statuses_leave_each_other_alone,
+    the_end_of_a_resource_leaves_its_last_words,
+    rows_are_walked_in_the_order_of_their_ids,
+    unsettled_rows_are_found_and_reminded_of_with_patience,
+    consumers_are_unique_and_held_by_their_resources,
+    lists_are_windows_on_a_selection,
+    a_consumer_ends_by_force,
+);
+
+fn memory() -> Arc<dyn Store> {
+    Arc::new(Sqlite::in_memory().unwrap())
+}
+
+fn file() -> Arc<dyn Store> {
+    let folder = tempfile::tempdir().unwrap().keep();
+    Arc::new(Sqlite::open(&folder.join("a.db")).unwrap())
+}
+
+async fn postgres() -> Arc<dyn Store> {
+    let server = testkit::postgres::Server::shared().await.unwrap();
+    let url = server.database().await.unwrap().url();
+    let config = sql_store::postgres::Config::from_url(&url).unwrap();
+    Arc::new(
+        Postgres::open(&config, 10, "test", Duration::from_secs(15))
+            .await
+            .unwrap(),
+    )
+}
+
+async fn register(store: &dyn Store, name: &str) -> Consumer {
+    let id = format!("id-of-{name}");
+    let consumer = Consumer {
+        id,
+        name: name.into(),
+        labels: [("a".into(), "b".into())].into(),
+        created_at: now(),
+        updated_at: now(),
+    };
+    store.create_consumer(&consumer).await.unwrap();
+    consumer
+}
+
+fn spec(id: &str, cluster: &str, version: i64, content: &str) -> Spec {
+    let kind = EventType::manifest_bundles(Subresource::Spec, Action::CreateRequest);
+    let mut event = Event::new(kind, "s1", Stamp::now());
+    event
+        .set(
+            name::METADATA,
+            json!({"name": format!("work-{id}"), "labels": {"content": content}}).to_string(),
+        )
+        .set_json(&json!({"manifests": [], "content": content}));
+    Spec {
+        id: id.into(),
+        source: "s1".into(),
+        cluster: cluster.into(),
+        version,
+        event,
+    }
+}
+
+fn create(id: &str, cluster: &str) -> Operation {
+    Operation::Create(spec(id, cluster, 0, "first"))
+}
+
+fn delete(id: &str) -> Operation {
+    Operation::Delete(Delete {
+        id: id.into(),
+        source: None,
+    })
+}
+
+/// A sequence id of an agent; all agents are node 1.
+fn sequence_id(number: i64) -> String {
+    ((number << 22) + (1 << 12)).to_string()
+}
+
+fn report(id: &str, cluster: &str, version: i64, sequence: i64, deleted: bool) -> Operation {
+    let kind = EventType::manifest_bundles(Subresource::Status, Action::UpdateRequest);
+    let mut event = Event::new(kind, "agent", Stamp::now());
+    event
+        .set(name::RESOURCE_ID, id)
+        .set(name::RESOURCE_VERSION, i32::try_from(version).unwrap())
+        .set(name::SEQUENCE_ID, sequence_id(sequence))
+        .set(name::STATUS_HASH, format!("hash-{sequence}"))
+        .set(name::METADATA, json!({"name": id}).to_string())
+        .set_json(&json!({"conditions": [], "sequence": sequence}));
+    Operation::Status(Report {
+        id: id.into(),
+        cluster: cluster.into(),
+        version,
+        sequence: sequence_id(sequence).parse().ok(),
+        deleted,
+        life: None,
+        event,
+    })
+}
+
+async fn apply(
+    store: &dyn Store,
+    operations: Vec<Operation>,
+) -> Vec<(Result<Done, Refusal>, Option<Change>)> {
+    let batch = Batch {
+        operations: operations.into(),
+        isolate_sources: true,
+    };
+    let slots = store.apply(batch).await.unwrap();
+    slots
+        .into_iter()
+        .map(|slot| match slot {
+            Slot::Decided { outcome, change } => (outcome, change),
+            Slot::Busy => panic!("nobody else is here"),
+        })
+        .collect()
+}
+
+async fn one(store: &dyn Store, operation: Operation) -> (Result<Done, Refusal>, Option<Change>) {
+    apply(store, vec![operation]).await.pop().unwrap()
+}
+
+/// One operation that isn't refused.
+async fn done(store: &dyn Store, operation: Operation) {
+    let (outcome, _) = one(store, operation).await;
+    outcome.unwrap();
+}
+
+async fn a_batch_decides_each_operation_for_itself(store: Arc<dyn Store>) {
+    register(&*store, "c1").await;
+    apply(&*store, vec![create("old", "c1"), create("gone", "c1")]).await;
+    let outcomes = apply(
+        &*store,
+        vec![
+            create("new", "c1"),
+            create("nowhere", "c9"),
+            create("old", "c1"),
+            delete("gone"),
+            delete("nobody"),
+            Operation::Update(spec("absent", "c1", 1, "x")),
+            report("absent2", "c1", 1, 1, false),
+        ],
+    )
+    .await;
+    assert!(matches!(
+        &outcomes[0],
+        (
+            Ok(Done::Created),
+            Some(Change::Spec {
+                kind: SpecChange::Created,
+                ..
+            })
+        )
+    ));
+    assert!(matches!(
+        &outcomes[1],
+        (Err(Refusal::UnknownConsumer(_)), None)
+    ));
+    assert!(matches!(&outcomes[2], (Err(Refusal::AlreadyExists), None)));
+    assert!(matches!(
+        &outcomes[3],
+        (
+            Ok(Done::Deleting),
+            Some(Change::Spec {
+                kind: SpecChange::Deleted,
+                ..
+            })
+        )
+    ));
+    assert!(matches!(&outcomes[4], (Ok(Done::NothingToDelete), None)));
+    assert!(matches!(&outcomes[5], (Err(Refusal::NotFound(_)), None)));
+    assert!(matches!(
+        &outcomes[6],
+        (Ok(Done::Ignored(Ignored::Gone)), None)
+    ));
+    let row = store.resource(&"new".into()).await.unwrap().unwrap();
+    assert_eq!(
+        (row.version, row.source.as_str(), row.cluster.as_str()),
+        (1, "s1", "c1")
+    );
+    assert!(row.status.is_none() && row.deleted_at.is_none());
+    assert!(
+        store
+            .resource(&"gone".into())
+            .await
+            .unwrap()
+            .unwrap()
+            .deleted_at
+            .is_some()
+    );
+    assert!(store.resource(&"nowhere".into()).await.unwrap().is_none());
+    let found = store
+        .resources(&["new".into(), "nobody".into(), "old".into()])
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 2);
+}
+
+async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
+    register(&*store, "c1").await;
+    done(&*store, create("r", "c1")).await;
+    assert!(matches!(
+        one(&*store, report("r", "c1", 1, 5, false)).await.0,
+        Ok(Done::Stored)
+    ));
+    let before = store.resource(&"r".into()).await.unwrap().unwrap();
+    assert!(matches!(
+        one(&*store, Operation::Update(spec("r", "c1", 1, "second")))
+            .await
+            .0,
+        Ok(Done::Updated)
+    ));
+    let after = store.resource(&"r".into()).await.unwrap().unwrap();
+    assert_eq!((after.version, &after.status), (2, &before.status));
+    assert_ne!(after.payload, before.payload);
+    assert!(matches!(
+        one(&*store, report("r", "c1", 1, 6, false)).await.0,
+        Ok(Done::Ignored(Ignored::OtherVersion))
+    ));
+    assert!(matches!(
+        one(&*store, report("r", "c1", 2, 5, false)).await.0,
+        Ok(Done::Ignored(Ignored::NotNewer(_)))
+    ));
+    let (outcome, change) = one(&*store, report("r", "c1", 2, 6, false)).await;
+    assert!(matches!(outcome, Ok(Done::Stored)));
+    assert_eq!(
+        change,
+        Some(Change::Status {
+            id: "r".into(),
+            source: "s1".into()
+        })
+    );
+    let last = store.resource(&"r".into()).await.unwrap().unwrap();
+    assert_eq!((last.version, &last.payload), (2, &after.payload));
+    let status = event_wire::stored::from_str(&last.status.unwrap()).unwrap();
+    assert_eq!(
+        status.metadata().unwrap().unwrap().name,
+        "work-r",
+        "the spec's metadata"
+    );
+    assert_eq!(
+        status.metadata().unwrap().unwrap().labels["content"],
+        "second"
+    );
+    assert!(matches!(
+        one(&*store, Operation::Update(spec("r", "c1", 9, "second")))
+            .await
+            .0,
+        Ok(Done::Unchanged)
+    ));
+    let hashes = store.status_hashes(&"s1".into(), None, 10).await.unwrap();
+    assert_eq!(hashes[0].hash.as_deref(), Some("hash-6"));
+}
+
+async fn the_end_of_a_resource_leaves_its_last_words(store: Arc<dyn Store>) {
+    register(&*store, "c1").await;
+    done(&*store, create("r", "c1")).await;
+    let (outcome, change) = one(&*store, report("r", "c1", 1, 1, true)).await;
+    assert!(matches!(outcome, Ok(Done::Ignored(Ignored::NotDeleting))));
+    assert!(
+        matches!(change, Some(Change::Spec { .. })),
+        "the agent should get it again"
+    );
+    done(&*store, delete("r")).await;
+    let life = store
+        .resource(&"r".into())
+        .await
+        .unwrap()
+        .unwrap()
+        .created_at;
+    let (outcome, change) = one(&*store, report("r", "c1", 1, 1, true)).await;
+    assert!(matches!(outcome, Ok(Done::Removed)));
+    let Some(Change::Removed { id, source, event }) = change else {
+        panic!("{change:?}")
+    };
+    assert_eq!((id.as_str(), source.as_str()), ("r", "s1"));
+    assert!(store.resource(&id).await.unwrap().is_none());
+    let words = store.removals(&["other".into(), event]).await.unwrap();
+    assert_eq!((words.len(), &words[0].id), (1, &id));
+    assert!(words[0].payload.contains("first") && words[0].status.contains("work-r"));
+    assert_eq!(
+        store
+            .tombstones(&"c1".into(), &["r".into(), "x".into()])
+            .await
+            .unwrap(),
+        ["r".into()]
+    );
+    assert!(
+        store
+            .tombstones(&"c2".into(), &["r".into()])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(matches!(
+        one(&*store, create("r", "c1")).await.0,
+        Ok(Done::Created)
+    ));
+    let next = store
+        .resource(&"r".into())
+        .await
+        .unwrap()
+        .unwrap()
+        .created_at;
+    assert!(
+        next.as_second() > life.as_second(),
+        "two lives never share a second"
+    );
+    store.purge().await.unwrap();
+    assert_eq!(store.removals(&[]).await.unwrap().len(), 0);
+}
+
+async fn rows_are_walked_in_the_order_of_their_ids(store: Arc<dyn Store>) {
+    for cluster in ["c1", "c2"] {
+        register(&*store, cluster).await;
+    }
+    let ids: Vec<String> = (0..25).map(|number| format!("r{number:02}")).collect();
+    apply(&*store, ids.iter().map(|id| create(id, "c1")).collect()).await;
+    done(&*store, create("elsewhere", "c2")).await;
+    done(&*store, delete("r03")).await;
+    let mut walked = Vec::new();
+    let mut after: Option<ResourceId> = None;
+    loop {
+        let page = store
+            .versions(&"c1".into(), after.as_ref(), 10)
+            .await
+            .unwrap();
+        after = page.last().map(|row| row.id.clone());
+        let end = page.len() < 10;
+        walked.extend(page);
+        if end {
+            break;
+        }
+    }
+    assert_eq!(
+        walked
+            .iter()
+            .map(|row| row.id.to_string())
+            .collect::<Vec<_>>(),
+        ids
+    );
+    assert!(
+        walked
+            .iter()
+            .all(|row| row.version == 1 && row.deleting == (row.id.as_str() == "r03"))
+    );
+    for id in ["r01", "r02"] {
+        done(&*store, report(id, "c1", 1, 1, false)).await;
+    }
+    let page = store
+        .status_hashes(&"s1".into(), Some(&"r01".into()), 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        page.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+        ["r02"]
+    );
+    assert!(
+        store
+            .status_hashes(&"nobody".into(), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn unsettled_rows_are_found_and_reminded_of_with_patience(store: Arc<dyn Store>) {
+    for cluster in ["c1", "c2"] {
+        register(&*store, cluster).await;
+    }
+    apply(
+        &*store,
+        ["fresh", "settled", "deleting", "stale"]
+            .map(|id| create(id, "c1"))
+            .into(),
+    )
+    .await;
+    done(&*store, create("elsewhere", "c2")).await;
+    for id in ["settled", "deleting", "stale"] {
+        done(&*store, report(id, "c1", 1, 1, false)).await;
+    }
+    done(&*store, delete("deleting")).await;
+    done(&*store, Operation::Update(spec("stale", "c1", 1, "second"))).await;
+    let unsettled = store.unsettled(&"c1".into(), None, 10).await.unwrap();
+    assert_eq!(
+        unsettled,
+        ["deleting", "fresh", "stale"].map(ResourceId::from)
+    );
+    assert_eq!(
+        store
+            .unsettled(&"c1".into(), Some(&"fresh".into()), 10)
+            .await
+            .unwrap(),
+        ["stale".into()]
+    );
+
+    let c1 = ["c1".into()];
+    assert!(
+        store
+            .overdue(&c1, Duration::from_secs(60), 10)
+            .await
+            .unwrap()
+            .is_empty(),
+        "not yet"
+    );
+    let first = store.overdue(&c1, Duration::ZERO, 10).await.unwrap();
+    let ids: BTreeSet<_> = first
+        .iter()
+        .map(|row| (row.id.to_string(), row.attempts, row.deleting))
+        .collect();
+    let expected = [("deleting", true), ("fresh", false), ("stale", false)];
+    assert_eq!(
+        ids,
+        expected
+            .map(|(id, deleting)| (id.to_owned(), 0, deleting))
+            .into()
+    );
+    // With no patience at all they are due again at once; with some, not before it has passed.
+    let second = store
+        .overdue(&c1, Duration::from_millis(1), 10)
+        .await
+        .unwrap();
+    assert!(second.iter().all(|row| row.attempts == 1), "{second:?}");
+    let grace = Duration::from_millis(200);
+    store.overdue(&c1, grace, 10).await.unwrap();
+    testkit::eventually("another reminder", crate::harness::DEADLINE, async || {
+        let due = store.overdue(&c1, grace, 10).await.unwrap();
+        due.iter()
+            .all(|row| row.attempts >= 2)
+            .then_some(())
+            .filter(|()| !due.is_empty())
+    })
+    .await;
+    // A change starts anew.
+    done(&*store, Operation::Update(spec("stale", "c1", 2, "third"))).await;
+    let again = store.overdue(&c1, Duration::ZERO, 10).await.unwrap();
+    assert!(
+        again
+            .iter()
+            .any(|row| row.id.as_str() == "stale" && row.attempts == 0),
+        "{again:?}"
+    );
+    done(&*store, report("deleting", "c1", 1, 2, true)).await;
+    assert!(
+        !store
+            .unsettled(&"c1".into(), None, 10)
+            .await
+            .unwrap()
+            .contains(&"deleting".into())
+    );
+}
+
+async fn consumers_are_unique_and_held_by_their_resources(store: Arc<dyn Store>) {
+    let made = register(&*store, "c1").await;
+    assert_eq!(
+        store.consumer(&made.id).await.unwrap().as_ref(),
+        Some(&made)
+    );
+    assert!(store.is_registered(&"c1".into()).await.unwrap());
+    assert!(!store.is_registered(&"c2".into()).await.unwrap());
+    let twice = Consumer {
+        id: "another".into(),
+        ..made.clone()
+    };
+    assert!(matches!(
+        store.create_consumer(&twice).await,
+        Err(Error::Unique { .. })
+    ));
+    let changed = store
+        .update_consumer(&made.id, Some([].into()))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(changed.labels.is_empty() && changed.updated_at >= made.updated_at);
+    let touched = store
+        .update_consumer(&made.id, None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(touched.labels.is_empty());
+    assert!(
+        store
+            .update_consumer("nobody", None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    done(&*store, create("r", "c1")).await;
+    assert!(matches!(
+        store.delete_consumer(&made.id).await,
+        Err(Error::ForeignKey { .. })
+    ));
+    done(&*store, delete("r")).await;
+    assert!(matches!(
+        store.delete_consumer(&made.id).await,
+        Err(Error::ForeignKey { .. })
+    ));
+    done(&*store, report("r", "c1", 1, 1, true)).await;
+    store.delete_consumer(&made.id).await.unwrap();
+    store.delete_consumer(&made.id).await.unwrap();
+    assert!(store.consumer(&made.id).await.unwrap().is_none());
+    assert_eq!(store.last_seen(&"c1".into()).await.unwrap(), None);
+    store
+        .note_agents(&["c1".into(), "c2".into()])
+        .await
+        .unwrap();
+    store.note_agents(&["c1".into()]).await.unwrap();
+    assert!(
+        store.last_seen(&"c1".into()).await.unwrap()
+            >= store.last_seen(&"c2".into()).await.unwrap()
+    );
+}
+
+async fn lists_are_windows_on_a_selection(store: Arc<dyn Store>) {
+    register(&*store, "c1").await;
+    for number in 0..5 {
+        done(&*store, create(&format!("r{number}"), "c1")).await;
+    }
+    done(&*store, delete("r4")).await;
+    let list = async |search: &str, order: &str, offset: u64, limit: u64| {
+        let selection = Selection::parse(Table::Resources, search, order).unwrap();
+        let page = store
+            .list_resources(&Query {
+                selection,
+                offset,
+                limit,
+            })
+            .await
+            .unwrap();
+        (
+            page.total,
+            page.items
+                .iter()
+                .map(ResourceId::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
+    };
+    assert_eq!(list("", "", 0, 10).await, (5, "r0 r1 r2 r3 r4".into()));
+    assert_eq!(list("", "", 2, 2).await, (5, "r2 r3".into()));
+    assert_eq!(list("", "", 0, 0).await, (5, String::new()));
+    assert_eq!(
+        list("id > 'r2'", "id desc", 0, 10).await,
+        (2, "r4 r3".into())
+    );
+    assert_eq!(
+        list("", "deleted_at desc, id desc", 0, 5).await,
+        (5, "r3 r2 r1 r0 r4".into()),
+        "rows without a value first"
+    );
+    assert_eq!(
+        list("", "deleted_at", 0, 5).await,
+        (5, "r4 r0 r1 r2 r3".into())
+    );
+    assert_eq!(
+        list(
+            "payload->'metadata'->'labels'->>'content'='first'",
+            "id",
+            0,
+            1
+        )
+        .await,
+        (5, "r0".into())
+    );
+    let selection = Selection::parse(Table::Consumers, "labels->>'a'='b'", "").unwrap();
+    let page = store
+        .list_consumers(&Query {
+            selection,
+            offset: 0,
+            limit: 5,
+        })
+        .await
+        .unwrap();
+    assert_eq!((page.total, page.items[0].name.as_str()), (1, "c1"));
+}
+
+async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
+    let (doomed, other) = (register(&*store, "c1").await, register(&*store, "c2").await);
+    apply(
+        &*store,
+        (0..120)
+            .map(|number| create(&format!("r{number}"), "c1"))
+            .collect(),
+    )
+    .await;
+    done(&*store, create("safe", "c2")).await;
+    done(&*store, report("r0", "c1", 1, 7, false)).await;
+    done(&*store, delete("r1")).await;
+    let mut forced = Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: false,
+    };
+    assert_eq!(
+        store.force_remove(&forced).await.unwrap(),
+        ForcedOutcome::Live(119)
+    );
+    assert!(store.resource(&"r0".into()).await.unwrap().is_some());
+    forced.include_live = true;
+    let ForcedOutcome::Removed(changes) = store.force_remove(&forced).await.unwrap() else {
+        panic!("removed")
+    };
+    assert_eq!(changes.len(), 120);
+    let events: Vec<String> = changes
+        .iter()
+        .map(|change| match change {
+            Change::Removed { event, .. } => event.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let words = store.removals(&events).await.unwrap();
+    assert_eq!(words.len(), 120);
+    for word in &words {
+        let status = event_wire::stored::from_str(&word.status).unwrap();
+        assert_eq!(
+            status.metadata().unwrap().unwrap().name,
+            format!("work-{}", word.id)
+        );
+        let sequence = status.sequence_id().unwrap();
+        assert!(sequence.is_newer_than(sequence_id(7).parse().ok()).unwrap());
+        let data: serde_json::Value = status.json().unwrap();
+        assert_eq!(data["conditions"][0]["reason"], "ConsumerRemoved");
+    }
+    assert!(store.consumer(&doomed.id).await.unwrap().is_none());
+    assert!(store.consumer(&other.id).await.unwrap().is_some());
+    assert!(store.resource(&"safe".into()).await.unwrap().is_some());
+    assert_eq!(
+        store
+            .tombstones(&"c1".into(), &["r5".into()])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
