@@ -37,6 +37,10 @@ pub struct Args {
     #[arg(long)]
     pub no_garbage_collection: bool,
 
+    /// Check what impersonated users (kubectl --as) do against the roles in the sandbox.
+    #[arg(long)]
+    pub rbac: bool,
+
     /// File with a token that requests must carry.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -120,6 +124,7 @@ impl Args {
             admission: Vec::new(),
             validate_schemas: !self.no_schema_validation,
             garbage_collection: !self.no_garbage_collection,
+            rbac: self.rbac,
             bearer_token,
         })
     }

@@ -52,6 +52,9 @@ pub struct Config {
     pub validate_schemas: bool,
     /// Delete objects whose owners are gone. Default true.
     pub garbage_collection: bool,
+    /// Check what impersonated users (`kubectl --as`) do against the Role and ClusterRole objects. Default false:
+    /// everybody may do everything.
+    pub rbac: bool,
     /// Requests must carry this token. Default none: everyone who reaches the address may do everything.
     pub bearer_token: Option<String>,
 }
@@ -66,6 +69,7 @@ impl Default for Config {
             admission: Vec::new(),
             validate_schemas: true,
             garbage_collection: true,
+            rbac: false,
             bearer_token: None,
         }
     }
@@ -81,6 +85,7 @@ impl fmt::Debug for Config {
             .field("admission", &self.admission.len())
             .field("validate_schemas", &self.validate_schemas)
             .field("garbage_collection", &self.garbage_collection)
+            .field("rbac", &self.rbac)
             .field(
                 "bearer_token",
                 &self.bearer_token.as_ref().map(|_| "<redacted>"),

@@ -293,11 +293,11 @@ impl Failure {
 
     /// 403.
     pub fn forbidden(subject: &Subject<'_>, detail: &str) -> Self {
-        let message = format!(
-            "{} \"{}\" is forbidden: {detail}",
-            subject.qualified_resource(),
-            subject.name
-        );
+        let resource = subject.qualified_resource();
+        let message = match subject.name {
+            "" => format!("{resource} is forbidden: {detail}"),
+            name => format!("{resource} \"{name}\" is forbidden: {detail}"),
+        };
         Self::new(403, "Forbidden", message).about(subject)
     }
 

@@ -1,5 +1,6 @@
 //! The HTTP side: from a request to a read, a write or a watch, and back.
 
+mod access;
 mod body;
 mod discovery;
 mod negotiate;
@@ -27,6 +28,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::rbac::User;
 use crate::store::Store;
 use path::Path;
 use query::Query;
@@ -36,6 +38,10 @@ use query::Query;
 pub struct App {
     /// The objects.
     pub store: Store,
+    /// Whether only this machine can reach the address.
+    pub loopback: bool,
+    /// Whether permissions are checked.
+    pub rbac: bool,
     /// Required token, if any.
     pub token: Option<Arc<str>>,
     /// Ends watches.
@@ -53,14 +59,17 @@ pub fn router(app: App) -> Router {
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if !authorized(&app, &parts.headers) {
-        return respond::failure(&Failure::unauthorized());
-    }
+    let user = match access::user(&app, &parts.headers) {
+        Ok(user) => user,
+        Err(failure) => return respond::failure(&failure),
+    };
     let head = Head {
         method: parts.method,
         query: Query::parse(parts.uri.query().unwrap_or_default()),
         headers: parts.headers,
         path: parts.uri.path().to_owned(),
+        user,
+        checked: app.rbac,
     };
     let verb = head.method.clone();
     match dispatch(&app, head, body).await {
@@ -78,6 +87,9 @@ pub struct Head {
     query: Query,
     headers: axum::http::HeaderMap,
     path: String,
+    user: User,
+    /// Whether permissions are checked.
+    checked: bool,
 }
 
 impl Head {
@@ -87,22 +99,6 @@ impl Head {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
-}
-
-fn authorized(app: &App, headers: &axum::http::HeaderMap) -> bool {
-    let Some(token) = &app.token else { return true };
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .unwrap_or_default();
-    // Every byte is compared, so that the time tells nothing about the token.
-    given.len() == token.len()
-        && given
-            .bytes()
-            .zip(token.bytes())
-            .fold(0, |differences, (a, b)| differences | (a ^ b))
-            == 0
 }
 
 async fn dispatch(app: &App, head: Head, body: Body) -> Result<Response, Failure> {
@@ -117,6 +113,7 @@ async fn dispatch(app: &App, head: Head, body: Body) -> Result<Response, Failure
         Path::GroupVersion(group, version) => discovery::group_version(&registry, &group, &version),
         Path::OpenApi(rest) => openapi::serve(&registry, &rest, head.header(header::ACCEPT)),
         Path::Object(place) => {
+            access::check(app, &head, &place)?;
             if place.is_review() {
                 return reviews::serve(app, &head, &place, body).await;
             }

@@ -9,7 +9,7 @@
 //!   http ──► store (one owner task) ──► engine: rules, no I/O ──► journal (SQLite) ──► view ──► reply, watches
 //! ```
 //! In reading order: [`config`], [`admission`], `failure` (errors), `resource`/`builtin`/`crd`/`registry` (types),
-//! `schema` and `shape` (validation, merging), `fields`/`managed` (ownership), `patch`, `engine`, `journal`, `store`,
+//! `schema` and `shape` (validation, merging), `fields`/`managed` (ownership), `patch`, `rbac`, `engine`, `journal`, `store`,
 //! `selector`, `http`, `service`, [`cli`].
 
 pub mod admission;
@@ -25,6 +25,7 @@ mod journal;
 mod managed;
 mod object;
 mod patch;
+mod rbac;
 mod registry;
 mod resource;
 mod schema;

@@ -75,6 +75,48 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// Reads a `LabelSelector` object: `matchLabels` and `matchExpressions`.
+    pub fn from_label_selector(selector: &Value) -> Option<Self> {
+        let mut labels = Vec::new();
+        for (key, value) in selector
+            .get("matchLabels")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            labels.push(Requirement::In(
+                key.clone(),
+                vec![value.as_str()?.to_owned()],
+            ));
+        }
+        for expression in selector
+            .get("matchExpressions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let key = expression.get("key")?.as_str()?.to_owned();
+            let values: Vec<String> = expression
+                .get("values")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|value| value.as_str().map(str::to_owned))
+                .collect();
+            labels.push(match expression.get("operator")?.as_str()? {
+                "In" => Requirement::In(key, values),
+                "NotIn" => Requirement::NotIn(key, values),
+                "Exists" => Requirement::Exists(key),
+                "DoesNotExist" => Requirement::NotExists(key),
+                _ => return None,
+            });
+        }
+        Some(Self {
+            labels,
+            fields: Vec::new(),
+        })
+    }
+
     /// Selects everything.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

@@ -70,6 +70,7 @@ pub struct Addresses {
 pub struct Service {
     name: String,
     token: Option<String>,
+    rbac: bool,
     address: SocketAddr,
     listener: TcpListener,
     store: Store,
@@ -116,10 +117,14 @@ impl Service {
         };
         let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        if !address.ip().is_loopback() && config.bearer_token.is_none() {
+            tracing::warn!(%address, "Everybody who reaches this address may do everything. Set a token.");
+        }
         let (store, owner) = store::open(engine, journal);
         Ok(Self {
             name: config.name,
             token: config.bearer_token,
+            rbac: config.rbac,
             address,
             listener,
             store,
@@ -149,6 +154,8 @@ impl Service {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let app = App {
             store: self.store,
+            loopback: self.address.ip().is_loopback(),
+            rbac: self.rbac,
             token: self.token.map(Arc::from),
             shutdown: shutdown.clone(),
             watches: Arc::new(AtomicUsize::new(0)),
@@ -256,6 +263,7 @@ fn target(group: &str, plural: &str, name: &str) -> Target {
 fn options() -> WriteOptions {
     WriteOptions {
         dry_run: false,
+        user: None,
         manager: OWN_MANAGER.to_owned(),
         field_validation: FieldValidation::Warn,
     }

@@ -238,6 +238,11 @@ impl Store {
         (objects, view.revision)
     }
 
+    /// Asks about all objects at one moment. `ask` must be quick: writes wait for it.
+    pub fn with_objects<T>(&self, ask: impl FnOnce(&BTreeMap<Key, Arc<Object>>) -> T) -> T {
+        ask(&self.view().objects)
+    }
+
     /// The current resourceVersion.
     pub fn revision(&self) -> u64 {
         self.view().revision

@@ -11,6 +11,7 @@ use crate::crd;
 use crate::failure::{Cause, Failure, Subject};
 use crate::managed::{self, Managed, Manager, Scope};
 use crate::object::{metadata_mut, metadata_text, remove_metadata, set_metadata};
+use crate::rbac;
 use crate::resource::{GenerationRule, Resource};
 use crate::schema::{self, Schema};
 
@@ -74,6 +75,7 @@ impl Engine {
         }
         let warnings = self.conform(resource, &mut object, options.field_validation)?;
         self.default_and_validate(resource, &mut object, None)?;
+        self.check_grant(resource, options, &object, None)?;
         self.admit(Operation::Create, resource, Part::Whole, &object, None)?;
 
         let key = Self::key(resource, target, &name);
@@ -214,6 +216,23 @@ impl Engine {
             schema::prune(object, schema, true);
         }
         Ok(warnings)
+    }
+
+    /// Nobody gives away permissions that he doesn't have.
+    pub(super) fn check_grant(
+        &self,
+        resource: &Resource,
+        options: &WriteOptions,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Failure> {
+        match &options.user {
+            Some(user) if &*resource.group == rbac::GROUP => rbac::Authority {
+                objects: &self.objects,
+            }
+            .check_grant(user, &resource.kind, object, old),
+            _ => Ok(()),
+        }
     }
 
     /// The schema that objects of a type must follow, if any.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::DeleteOptions;
 use crate::object::{Key, Object};
 use crate::patch::Patch;
+use crate::rbac::User;
 
 /// The part of an object that a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub enum FieldValidation {
 pub struct WriteOptions {
     /// Check everything, store nothing.
     pub dry_run: bool,
+    /// Who writes, if permissions to grant permissions are to be checked.
+    pub user: Option<User>,
     /// Name of the field manager.
     pub manager: String,
     /// Unknown fields.

@@ -60,6 +60,7 @@ fn target(group: &str, plural: &str, namespace: &str, name: &str, part: Part) ->
 fn options() -> WriteOptions {
     WriteOptions {
         dry_run: false,
+        user: None,
         manager: "tests".to_owned(),
         field_validation: FieldValidation::Warn,
     }

@@ -116,6 +116,7 @@ impl Engine {
 
         let warnings = self.conform(resource, &mut object, options.field_validation)?;
         self.default_and_validate(resource, &mut object, Some(&before))?;
+        self.check_grant(resource, options, &object, Some(&before))?;
         self.admit(
             Operation::Update,
             resource,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::body::{self, Document};
 use super::path::Place;
-use super::{App, Head, respond};
+use super::{App, Head, access, respond};
 use crate::engine::{
     DeleteOptions, FieldValidation, Outcome, Part, Propagation, Target, Write, WriteOptions,
 };
@@ -69,6 +69,12 @@ pub async fn serve(
         }
         (&Method::PATCH, true) => {
             let (patch, options) = patch_and_options(head, resource, request).await?;
+            if matches!(patch, Patch::Apply { .. }) {
+                let key = Key::new(&resource.storage, &target.namespace, &target.name);
+                if app.store.get(&key).is_none() {
+                    access::check_creation(app, head, &target)?;
+                }
+            }
             Write::Patch {
                 target,
                 patch,
@@ -285,6 +291,7 @@ pub fn write_options(head: &Head) -> Result<WriteOptions, Failure> {
     };
     Ok(WriteOptions {
         dry_run: head.query.dry_run()?,
+        user: Some(head.user.clone()).filter(|_| head.checked),
         manager,
         field_validation,
     })

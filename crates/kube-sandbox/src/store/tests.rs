@@ -32,6 +32,7 @@ fn create(name: &str) -> Write {
         object: json!({"metadata": {"name": name}}),
         options: WriteOptions {
             dry_run: false,
+            user: None,
             manager: "tests".to_owned(),
             field_validation: FieldValidation::Warn,
         },

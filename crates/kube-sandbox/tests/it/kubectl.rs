@@ -413,3 +413,54 @@ async fn kubectl_watches() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn kubectl_acts_as_others() {
+    let config = kube_sandbox::Config {
+        rbac: true,
+        ..Default::default()
+    };
+    let api = Sandbox::with(config).await;
+    let Some(kubectl) = Kubectl::new(&api) else {
+        return;
+    };
+    kubectl
+        .ok("create role reader --verb=get,list --resource=configmaps")
+        .await;
+    kubectl
+        .ok("create rolebinding readers --role=reader --serviceaccount=default:sa")
+        .await;
+    let account = "--as=system:serviceaccount:default:sa";
+    assert_eq!(
+        kubectl
+            .ok(&format!("{account} auth can-i list configmaps"))
+            .await,
+        "yes\n"
+    );
+    assert!(
+        kubectl
+            .fails_with(&format!("{account} auth can-i delete configmaps"), "")
+            .await
+            .starts_with("no")
+    );
+    kubectl.ok(&format!("{account} get configmaps")).await;
+    let refused = kubectl
+        .fails_with(&format!("{account} get secrets"), "")
+        .await;
+    assert_eq!(
+        refused,
+        "Error from server (Forbidden): secrets is forbidden: User \"system:serviceaccount:default:sa\" cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"\n"
+    );
+    assert!(
+        kubectl
+            .ok(&format!("{account} auth can-i --list"))
+            .await
+            .contains("[get list]")
+    );
+    assert!(
+        kubectl
+            .ok(&format!("{account} auth whoami"))
+            .await
+            .contains("system:serviceaccounts:default")
+    );
+}

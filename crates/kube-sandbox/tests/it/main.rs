@@ -14,6 +14,7 @@ mod kubectl;
 mod listing;
 mod objects;
 mod patches;
+mod permissions;
 mod persistence;
 mod support;
 mod tables;
