@@ -1,2 +1,29 @@
-//! The one binary for a laptop: up, demo, and every service as a subcommand.
-fn main() {}
+//! The one binary for a laptop; see [`hyperfleet::cli`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = hyperfleet::cli::Cli::parse();
+    service_runtime::install_crypto_provider();
+    // Two workers carry everything: the services wait, they don't compute.
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("Error: start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The data directory: who uses it, which ports it is known by, and the files that a user reads.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+/// A data directory in use by this process; the lock goes with it.
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+    ports: BTreeMap<String, u16>,
+}
+
+impl DataDir {
+    /// Opens it, creating it if it isn't there.
+    ///
+    /// # Errors
+    /// When it can't be created, or another process uses it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("create data directory {}", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("find data directory {}", path.display()))?;
+        let lock_path = path.join("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path);
+        let lock = lock.with_context(|| format!("open {}", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "the data directory {} is in use by another `hyperfleet up`; stop that one or name another with --data-dir",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context(format!("lock {}", lock_path.display()));
+            }
+        }
+        let ports = std::fs::read(path.join("ports.json"))
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        Ok(Self {
+            path,
+            _lock: lock,
+            ports,
+        })
+    }
+
+    /// A file or folder in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The address on which a door listens: the port it had last time, so that printed addresses stay valid over restarts, or a free one.
+    ///
+    /// # Errors
+    /// When the remembered port is taken by somebody else, or no port is free.
+    pub fn address(&mut self, door: &str) -> anyhow::Result<String> {
+        if let Some(&port) = self.ports.get(door) {
+            return Ok(format!("127.0.0.1:{port}"));
+        }
+        // Held until all are chosen would be safer still, but a door binds right after its port was chosen.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
+        let port = listener.local_addr().context("find a free port")?.port();
+        self.ports.insert(door.to_owned(), port);
+        Ok(format!("127.0.0.1:{port}"))
+    }
+
+    /// Remembers the ports for the next start.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn remember_ports(&self) -> anyhow::Result<()> {
+        self.write_json("ports.json", &self.ports)
+    }
+
+    /// Writes a JSON file in one step: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        self.write(
+            name,
+            &serde_json::to_string_pretty(value).context("write JSON")?,
+        )
+    }
+
+    /// Writes a text file in one step.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        let temporary = path.with_extension("new");
+        std::fs::write(&temporary, text)
+            .with_context(|| format!("write {}", temporary.display()))?;
+        std::fs::rename(&temporary, &path).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Writes a file that the user may edit, unless it is there already.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_once(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path.join(name);
+        if !path.exists() {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("create {}", folder.display()))?;
+            }
+            self.write(name, text)?;
+        }
+        Ok(path)
+    }
+}
