@@ -144,7 +144,30 @@ impl Service {
 
     /// A kubeconfig (YAML) for this sandbox.
     pub fn kubeconfig(&self) -> String {
-        kubeconfig(&self.name, &self.url(), self.token.as_deref())
+        self.kubeconfig_of(json!({}))
+    }
+
+    /// A kubeconfig (YAML) that acts as another user, for example `system:serviceaccount:maestro:agent`. What he may do is
+    /// checked only with [`Config::rbac`].
+    pub fn kubeconfig_as(&self, user: &str) -> String {
+        self.kubeconfig_of(json!({ "as": user }))
+    }
+
+    fn kubeconfig_of(&self, mut user: Value) -> String {
+        let name = &self.name;
+        if let Some(token) = &self.token {
+            user["token"] = token.as_str().into();
+        }
+        let document = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": self.url()}}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
+            "current-context": name,
+        });
+        // JSON is YAML; only a failure of the YAML writer would show it.
+        go_compat::yaml::to_string(&document).unwrap_or_else(|_| document.to_string())
     }
 
     /// Serves until `shutdown`: open watches end, requests in flight are answered, taken writes are stored.
@@ -182,24 +205,6 @@ impl Service {
 /// As [`Service::bind`] and [`Service::run`].
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     Service::bind(config).await?.run(shutdown).await
-}
-
-/// A kubeconfig with one cluster.
-pub fn kubeconfig(name: &str, url: &str, token: Option<&str>) -> String {
-    let user = match token {
-        Some(token) => json!({ "token": token }),
-        None => json!({}),
-    };
-    let document = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": url}}],
-        "users": [{"name": name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
-        "current-context": name,
-    });
-    // JSON is YAML; only a failure of the YAML writer would show it.
-    go_compat::yaml::to_string(&document).unwrap_or_else(|_| document.to_string())
 }
 
 /// Makes the first namespaces and the configured definitions.

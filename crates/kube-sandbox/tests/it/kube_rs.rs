@@ -11,7 +11,11 @@ use serde_json::json;
 use crate::support::{Sandbox, with_widgets};
 
 async fn client(api: &Sandbox) -> kube::Client {
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&api.kubeconfig).unwrap();
+    client_of(&api.kubeconfig).await
+}
+
+async fn client_of(kubeconfig: &str) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
         .await
         .unwrap();
@@ -147,5 +151,21 @@ async fn watchers_in_both_modes() {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_can_act_as_somebody() {
+    let config = kube_sandbox::Config {
+        rbac: true,
+        ..Default::default()
+    };
+    let sandbox = Sandbox::with(config).await;
+    let namespaces: Api<Namespace> = Api::all(client_of(&sandbox.kubeconfig_as).await);
+    match namespaces.list(&ListParams::default()).await {
+        Err(kube::Error::Api(status)) => {
+            assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"))
+        }
+        other => panic!("{other:?}"),
     }
 }

@@ -457,10 +457,12 @@ async fn kubectl_acts_as_others() {
             .await
             .contains("[get list]")
     );
+    std::fs::write(&kubectl.kubeconfig, &api.kubeconfig_as).unwrap();
     assert!(
         kubectl
-            .ok(&format!("{account} auth whoami"))
+            .ok("auth whoami")
             .await
             .contains("system:serviceaccounts:default")
     );
+    kubectl.fails_with("get secrets", "").await;
 }

@@ -15,6 +15,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Sandbox {
     pub url: String,
     pub kubeconfig: String,
+    /// Acts as service account `sa` of namespace `default`.
+    pub kubeconfig_as: String,
     http: reqwest::Client,
     shutdown: CancellationToken,
     task: Option<JoinHandle<Result<(), kube_sandbox::Error>>>,
@@ -64,6 +66,7 @@ impl Sandbox {
         Self {
             url: service.url(),
             kubeconfig: service.kubeconfig(),
+            kubeconfig_as: service.kubeconfig_as("system:serviceaccount:default:sa"),
             http: reqwest::Client::new(),
             task: Some(tokio::spawn(service.run(shutdown.clone()))),
             shutdown,
