@@ -69,6 +69,7 @@ impl Demo {
             )
             .await?;
         self.nothing_was_sent().await?;
+        self.keep().await?;
         self.watch.console.explain("Reconciled=False names the adapters that have not reported; nothing was sent to Maestro.");
         self.watch.console.explain("An operator looks at the dns adapter: is it running, does its subscription have a backlog?");
         Ok(())
@@ -102,6 +103,7 @@ impl Demo {
             .await?;
         self.tell_condition("Applied");
         self.nothing_was_sent().await?;
+        self.keep().await?;
         self.watch.console.explain("Every violation is listed with its path before anything is sent; mend the spec with a PATCH.");
         Ok(())
     }

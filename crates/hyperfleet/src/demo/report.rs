@@ -39,6 +39,7 @@ pub fn write(folder: &Path, kept: &Kept, watch: &Watch) -> anyhow::Result<Vec<Pa
     ];
     files
         .into_iter()
+        .filter(|(name, text)| name.ends_with(".json") || text.trim() != "null")
         .map(|(name, text)| {
             let path = folder.join(name);
             std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
@@ -77,22 +78,26 @@ pub fn summary(watch: &Watch, kept: &Kept, files: &[PathBuf]) -> Vec<String> {
             .unwrap_or("-")
             .to_owned()
     };
-    lines.push(format!(
-        "   sent to Maestro    {} for {}: {} manifest(s), update strategy {}",
-        text(&kept.work, "/metadata/name"),
-        text(&kept.work, "/metadata/namespace"),
-        kept.work
-            .pointer("/spec/workload/manifests")
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len),
-        text(&kept.work, "/spec/manifestConfigs/0/updateStrategy/type"),
-    ));
-    lines.push(format!(
-        "   applied            HostedCluster {}/{}  release {}",
-        text(&kept.hosted_cluster, "/metadata/namespace"),
-        text(&kept.hosted_cluster, "/metadata/name"),
-        text(&kept.hosted_cluster, "/spec/release/image"),
-    ));
+    if kept.work.is_null() {
+        lines.push("   sent to Maestro    nothing".to_owned());
+    } else {
+        lines.push(format!(
+            "   sent to Maestro    {} for {}: {} manifest(s), update strategy {}",
+            text(&kept.work, "/metadata/name"),
+            text(&kept.work, "/metadata/namespace"),
+            kept.work
+                .pointer("/spec/workload/manifests")
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len),
+            text(&kept.work, "/spec/manifestConfigs/0/updateStrategy/type"),
+        ));
+        lines.push(format!(
+            "   applied            HostedCluster {}/{}  release {}",
+            text(&kept.hosted_cluster, "/metadata/namespace"),
+            text(&kept.hosted_cluster, "/metadata/name"),
+            text(&kept.hosted_cluster, "/spec/release/image"),
+        ));
+    }
     for condition in kept
         .conditions
         .pointer("/cluster/status/conditions")
