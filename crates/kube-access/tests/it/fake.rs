@@ -124,7 +124,7 @@ async fn answers_that_are_not_from_an_api_server() {
 
 #[tokio::test]
 async fn silence_ends_with_a_timeout() {
-    let router = Router::new().fallback(|| std::future::pending::<Response>());
+    let router = Router::new().fallback(std::future::pending::<Response>);
     let client = client(router)
         .await
         .with_request_timeout(Duration::from_millis(200));
