@@ -249,10 +249,18 @@ impl Client {
     pub(crate) async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
         self.turn().await;
         let limit = self.inner.request_timeout;
-        match tokio::time::timeout(limit, self.exchange(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::Timeout(limit)),
+        let of_an_object = is_below_a_kind(request.uri().path());
+        let result = tokio::time::timeout(limit, self.exchange(request))
+            .await
+            .unwrap_or(Err(Error::Timeout(limit)));
+        if let Err(Error::NotFound(status)) = &result
+            && of_an_object
+            && status.details.is_none()
+        {
+            // Not the object but the path is unknown: the kind isn't served any more.
+            self.forget_discovery();
         }
+        result
     }
 
     /// Waits for the rate limiter, if there is one.
@@ -281,6 +289,19 @@ impl Client {
             return serde_json::from_slice(&body).map_err(|error| Error::Decode(error.to_string()));
         }
         Err(Error::from_status(refusal(&body), code.as_u16()))
+    }
+}
+
+/// Whether a path addresses objects, rather than what discovery tells about them.
+fn is_below_a_kind(path: &str) -> bool {
+    let segments = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .count();
+    if path.starts_with("/apis/") {
+        segments > 3
+    } else {
+        segments > 2
     }
 }
 

@@ -43,6 +43,9 @@ impl Cache {
         plural: &str,
     ) -> Result<Resource, Error> {
         let is_it = |resource: &&Resource| resource.plural == plural;
+        if let Some(found) = self.known_in_group(group, plural) {
+            return Ok(found);
+        }
         let mut versions = Vec::new();
         let mut last_error = None;
         if group.is_empty() {
@@ -59,12 +62,6 @@ impl Cache {
         }
         for version in versions {
             let api_version = join_api_version(group, &version);
-            let known = self
-                .known(&api_version)
-                .and_then(|kinds| kinds.iter().find(is_it).cloned());
-            if let Some(found) = known {
-                return Ok(found);
-            }
             match self.fetch(client, &api_version, plural).await {
                 Ok(kinds) => {
                     if let Some(found) = kinds.iter().find(is_it) {
@@ -92,6 +89,19 @@ impl Cache {
             .unwrap_or_else(PoisonError::into_inner)
             .get(api_version)
             .cloned()
+    }
+
+    /// A kind of the group by its plural, in any version that was looked at before.
+    fn known_in_group(&self, group: &str, plural: &str) -> Option<Resource> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<&Resource> = served
+            .iter()
+            .filter(|(api_version, _)| split_api_version(api_version).0 == group)
+            .flat_map(|(_, kinds)| kinds.iter())
+            .filter(|kind| kind.plural == plural)
+            .collect();
+        found.sort_by(|left, right| left.gvk.version.cmp(&right.gvk.version));
+        found.first().map(|kind| (*kind).clone())
     }
 
     async fn fetch(

@@ -85,11 +85,11 @@ pub struct Args {
     pub max_feedback_watch: usize,
 
     /// Requests per second to this cluster's API; 0 means no limit.
-    #[arg(long, alias = "kube_api_qps", default_value_t = 50.0)]
+    #[arg(long, alias = "kube_api_qps", default_value_t = 200.0)]
     pub kube_api_qps: f64,
 
     /// Requests at once after a pause.
-    #[arg(long, alias = "kube_api_burst", default_value_t = 100)]
+    #[arg(long, alias = "kube_api_burst", default_value_t = 400)]
     pub kube_api_burst: u32,
 
     /// How often every object is looked at although nothing was heard of it.

@@ -232,18 +232,20 @@ impl Records {
         .await
     }
 
-    /// Marks the record for deletion; its finalizer holds it until everything is gone.
+    /// Marks the record for deletion; its finalizer holds it until everything is gone. Answers with the marked record,
+    /// or with nothing if there was no finalizer to hold it.
     ///
     /// # Errors
     /// What the request met, other than "not found".
-    pub async fn delete(&self, record: &Record) -> Result<(), Error> {
+    pub async fn delete(&self, record: &Record) -> Result<Option<Record>, Error> {
         let resource = self.resource().await?;
         match self
             .client
             .delete(&resource, None, &record.name, &Delete::default())
             .await
         {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Ok(answer) => Ok(Record::read(&answer).filter(|record| record.deleting)),
+            Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -123,6 +123,51 @@ async fn answers_that_are_not_from_an_api_server() {
 }
 
 #[tokio::test]
+async fn a_kind_that_is_not_served_any_more_is_forgotten() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let router = Router::new().fallback(move |uri: Uri| {
+        let count = Arc::clone(&count);
+        async move {
+            match uri.path() {
+                "/apis/test.io/v1" => {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let thing = json!({"name": "things", "kind": "Thing", "namespaced": false});
+                    axum::Json(json!({"resources": [thing]})).into_response()
+                }
+                "/apis/test.io/v1/things/missing" => {
+                    let status = json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "m", "details": {"name": "missing"}});
+                    (StatusCode::NOT_FOUND, axum::Json(status)).into_response()
+                }
+                _ => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
+            }
+        }
+    });
+    let client = client(router).await;
+    let things = client.resolve("test.io/v1", "Thing").await.unwrap();
+    assert_eq!(
+        client.resolve_plural("test.io", "things").await.unwrap(),
+        things
+    );
+    assert!(
+        client
+            .find(&things, None, "missing")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    client.resolve("test.io/v1", "Thing").await.unwrap();
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "a missing object says nothing about its kind"
+    );
+    assert!(client.find(&things, None, "gone").await.unwrap().is_none());
+    client.resolve("test.io/v1", "Thing").await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn silence_ends_with_a_timeout() {
     let router = Router::new().fallback(std::future::pending::<Response>);
     let client = client(router)

@@ -37,8 +37,7 @@ async fn try_run(runner: &Runner, task: &Remove) -> Result<RemoveOutcome, Error>
         });
     };
     if !record.deleting {
-        runner.records.delete(&record).await?;
-        match runner.records.find(&record.name).await? {
+        match runner.records.delete(&record).await? {
             Some(marked) if marked.uid == record.uid => record = marked,
             // It had no finalizer to hold it. The objects are removed all the same.
             _ => record.deleting = true,
