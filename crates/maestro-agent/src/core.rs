@@ -275,6 +275,9 @@ impl Core {
             }
             Message::NoRecords(problem) => {
                 self.registry.unavailable(problem.clone());
+                if self.registry.is_known() {
+                    return Vec::new();
+                }
                 for work in self.works.values_mut() {
                     work.no_records(&problem);
                 }

@@ -56,6 +56,12 @@ impl Failure {
         }
     }
 
+    /// What went wrong, without the words about manifests.
+    pub fn text(&self) -> &str {
+        let prefix = "Failed to apply manifest: ";
+        self.message.strip_prefix(prefix).unwrap_or(&self.message)
+    }
+
     /// The condition `type_` with this failure.
     pub fn condition(&self, type_: &str, generation: i64) -> Condition {
         Condition::new(type_, false, self.reason, self.message.clone()).observing(generation)

@@ -215,18 +215,23 @@ impl Publisher {
     /// # Cancel safety
     /// Whether the server took the event is unknown when the future is dropped.
     pub async fn publish(&self, event: Event) -> Result<Option<SequenceId>, Error> {
-        let channel = self.current.borrow().clone().ok_or(Error::NotConnected)?;
+        let mut connection = self.current.clone();
+        let channel = connection.borrow_and_update().clone();
+        let channel = channel.ok_or(Error::NotConnected)?;
         let mut request = self.connection.request(PublishRequest {
             event: Some(event.into()),
         })?;
         request.set_timeout(PUBLISH_TIMEOUT);
         let mut client = client(channel);
-        let answer = tokio::time::timeout(PUBLISH_TIMEOUT, client.publish(request))
-            .await
-            .map_err(|_| Error::Refused {
-                code: tonic::Code::DeadlineExceeded,
-                message: "the publication was not answered in time".to_owned(),
-            })??;
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(PUBLISH_TIMEOUT, client.publish(request)) => answer,
+            // The stream beside it broke; an answer may never come.
+            _ = connection.changed() => return Err(Error::NotConnected),
+        };
+        let answer = answer.map_err(|_| Error::Refused {
+            code: tonic::Code::DeadlineExceeded,
+            message: "the publication was not answered in time".to_owned(),
+        })??;
         let last = answer
             .metadata()
             .get(LAST_SEQUENCE)

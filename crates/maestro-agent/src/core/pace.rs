@@ -7,7 +7,7 @@ use std::time::Duration;
 /// After a manifest could not be applied, or the record not be written.
 pub const RETRY: Pace = Pace {
     first: Duration::from_millis(250),
-    longest: Duration::from_secs(60),
+    longest: Duration::from_secs(30),
 };
 /// After another manager was found to hold a field. It may give the field up without a visible change.
 pub const CONFLICT: Pace = Pace {
@@ -68,7 +68,7 @@ mod tests {
             );
         }
         assert!(RETRY.wait(1, "w") <= Duration::from_millis(250));
-        assert!(RETRY.wait(30, "w") >= Duration::from_secs(30));
+        assert!(RETRY.wait(30, "w") >= Duration::from_secs(15));
     }
 
     #[test]

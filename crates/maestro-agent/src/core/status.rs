@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub manifests: Vec<ManifestFacts<'a>>,
     /// Whether the work is on its way out.
     pub deleting: bool,
+    /// Why it can't go on its way.
+    pub obstacle: Option<&'a str>,
     /// The consumer's name, once everything is gone.
     pub deleted: Option<&'a str>,
 }
@@ -66,12 +68,11 @@ pub fn build(previous: &Status, facts: &Facts<'_>, now: Timestamp) -> Status {
     available(&mut work, facts, now);
     rule_conditions(&mut work, &manifests, facts.generation, now);
     if facts.deleting {
-        let deleting = Condition::new(
-            condition::DELETING,
-            true,
-            "WorkDeleting",
-            "ManifestWork is being deleted",
-        );
+        let text = match facts.obstacle {
+            None => "ManifestWork is being deleted".to_owned(),
+            Some(obstacle) => format!("ManifestWork is being deleted: {obstacle}"),
+        };
+        let deleting = Condition::new(condition::DELETING, true, "WorkDeleting", text);
         conditions::set(&mut work, deleting.observing(facts.generation), now);
     }
     if let Some(consumer) = facts.deleted {

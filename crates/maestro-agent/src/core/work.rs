@@ -80,8 +80,9 @@ pub struct Work {
     /// When to do the next full pass or the next removal at the earliest.
     due: Instant,
     failures: u32,
-    /// When to look after objects that were dropped from the spec.
+    /// When to look after objects that were dropped from the spec, and how often that was in vain.
     prune_at: Option<Instant>,
+    prunes: u32,
     /// When to look at all objects, whatever was heard of them.
     look_at: Instant,
     status: Status,
@@ -139,6 +140,7 @@ impl Work {
             due: now.tick,
             failures: 0,
             prune_at: None,
+            prunes: 0,
             look_at,
             status: Status::default(),
             report: Report::new(now.tick),
@@ -207,21 +209,14 @@ impl Work {
             feedback: None,
             rules: &[],
         }));
-        let trouble = self.trouble.as_ref().map(|failure| {
-            let prefix = "Failed to apply manifest: ";
-            failure
-                .message
-                .strip_prefix(prefix)
-                .unwrap_or(&failure.message)
-        });
+        let trouble = self.trouble.as_ref().map(Failure::text);
+        let live = self.phase == Phase::Live;
         let facts = Facts {
             generation: self.metadata.generation,
-            problem: self
-                .invalid
-                .as_deref()
-                .or(trouble.filter(|_| self.phase == Phase::Live)),
+            problem: self.invalid.as_deref().or(trouble.filter(|_| live)),
             manifests,
-            deleting: self.phase != Phase::Live,
+            deleting: !live,
+            obstacle: trouble.filter(|_| self.phase == Phase::Deleting),
             deleted: (self.phase == Phase::Gone).then_some(settings.consumer.as_str()),
         };
         let nothing_known = self.phase == Phase::Live

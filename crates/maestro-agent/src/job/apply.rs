@@ -195,6 +195,11 @@ async fn attempt(
             return (Place::Unknown(head.clone()), Some(attempt));
         }
     };
+    if target.resource.namespaced && target.namespace.is_empty() {
+        let text = format!("a {} needs metadata.namespace", head.gvk.kind);
+        let attempt = failed(target.meta(ordinal), Failure::other(text));
+        return (Place::Unknown(head.clone()), Some(attempt));
+    }
     let identifier = target.identifier();
     let strategy = Strategy::of(task.bundle.strategy(&identifier));
     let result = match &strategy {

@@ -84,7 +84,7 @@ impl Cluster {
             client: Client::from_url(&url).unwrap(),
             through_proxy: Client::from_url(&format!("http://{address}"))
                 .unwrap()
-                .with_request_timeout(Duration::from_secs(10)),
+                .with_request_timeout(Duration::from_secs(4)),
             proxy,
             shutdown,
         }

@@ -1,5 +1,6 @@
 //! Deletion: what goes, what stays, who waits for whom, and what the server hears.
 
+use axum::http::{Method, StatusCode};
 use manifestwork::{DeleteOption, ManifestWork, PropagationPolicy, SelectivelyOrphan, conditions};
 use serde_json::{Value, json};
 
@@ -114,6 +115,36 @@ async fn what_an_object_needs_to_end_outlives_it() {
         .await;
     world.deleted("w1").await;
     world.gone("ConfigMap", "credentials").await;
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_is_forbidden_says_so_and_goes_on_when_it_may() {
+    let world = World::new().await;
+    let agent = world.agent().await;
+    world
+        .broker
+        .put(&work("w1", &[config_map("cm", json!({}))]));
+    world.applied("w1", 1).await;
+    world.cluster.fail(|call| {
+        let forbidden = call.method == Method::DELETE && call.path.ends_with("/configmaps/cm");
+        let text = "configmaps \"cm\" is forbidden";
+        let status = json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": text});
+        forbidden.then_some((StatusCode::FORBIDDEN, status))
+    });
+    world.broker.delete("w1");
+    world
+        .status("w1", "the obstacle is told", |work| {
+            conditions::find(&work.status.conditions, "Deleting").is_some_and(|condition| {
+                condition
+                    .message
+                    .ends_with("configmaps \"cm\" is forbidden")
+            })
+        })
+        .await;
+    world.cluster.heal();
+    world.deleted("w1").await;
+    world.gone("ConfigMap", "cm").await;
     agent.stop().await;
 }
 

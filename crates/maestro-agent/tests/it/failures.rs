@@ -15,7 +15,7 @@ use crate::world::{
 };
 
 /// Rounds of the race between statuses and a deletion.
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 15;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_a_deletion_among_statuses_is_never_lost() {
@@ -290,7 +290,7 @@ async fn f43_an_error_whose_text_changes_is_reported_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f64_many_works_at_once() {
-    const WORKS: usize = 60;
+    const WORKS: usize = 30;
     const OBJECTS: usize = 5;
     let world = World::new().await;
     let agent = world.agent().await;

@@ -42,6 +42,7 @@ fn work<'a>(manifests: Vec<ManifestFacts<'a>>) -> Facts<'a> {
         problem: None,
         manifests,
         deleting: false,
+        obstacle: None,
         deleted: None,
     }
 }
@@ -221,6 +222,11 @@ fn deletion_shows_who_holds_an_object_and_ends() {
         deleting.message,
         r#"{"finalizers":["f"],"since":"2026-01-01T00:00:00Z"}"#
     );
+    facts.obstacle = Some("forbidden");
+    let blocked = build(&status, &facts, at(15));
+    let deleting = condition_of(&blocked.conditions, "Deleting");
+    assert_eq!(deleting.message, "ManifestWork is being deleted: forbidden");
+    facts.obstacle = None;
     let absent = Seen::Absent;
     facts.manifests[0].seen = &absent;
     facts.deleted = Some("c1");

@@ -143,8 +143,13 @@ impl Work {
             return;
         }
         self.held = done.held;
-        self.prune_at =
-            (!self.held.is_empty()).then(|| now.tick + REMOVING.wait(self.failures + 1, &self.id));
+        if self.held.is_empty() {
+            self.prunes = 0;
+            self.prune_at = None;
+        } else {
+            self.prunes = self.prunes.saturating_add(1);
+            self.prune_at = Some(now.tick + REMOVING.wait(self.prunes, &self.id));
+        }
         match done.trouble {
             None => {
                 self.trouble = None;
@@ -208,6 +213,10 @@ impl Work {
         self.running = None;
         if self.phase != Phase::Deleting {
             return;
+        }
+        match &done.error {
+            Some(error) => self.set_trouble(error.clone().into()),
+            None => self.trouble = None,
         }
         if done.error.is_some() && done.held.is_empty() {
             // It did not come far enough to know; what was known still holds.
