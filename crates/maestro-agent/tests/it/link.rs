@@ -97,7 +97,7 @@ async fn f45_a_connection_that_falls_silent_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f26_many_works_at_a_subscription() {
-    const WORKS: usize = 150;
+    const WORKS: usize = 100;
     let world = World::new().await;
     let filler = "x".repeat(2400);
     for number in 0..WORKS {
