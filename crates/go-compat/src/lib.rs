@@ -5,7 +5,7 @@
 //! characters a JSON string escapes, what `1h30m` prints as. This crate holds those small things and no other
 //! knowledge. It does no I/O. The facts are in `docs/protocol/go-formats.md`.
 //!
-//! In reading order: [`number`] (digits), [`print`] (`%v`, `%q`), [`json`] (writer), [`duration`], [`time`] and [`layout`]
+//! In reading order: [`number`] (digits), [`mod@print`] (`%v`, `%q`), [`json`] (writer), [`duration`], [`time`] and [`layout`]
 //! (clocks), [`yaml`] (two reading profiles, one writer).
 
 pub mod duration;

@@ -5,6 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::cel::IdedExpr;
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 
+mod functions;
+mod near;
+
+use functions::Arity;
+use near::nearest;
+
 use super::User;
 use super::error::{Error, Kind};
 use super::source::Parsed;
@@ -18,13 +24,6 @@ pub struct Reference {
     pub line: usize,
     /// Column of the name in characters, from 1.
     pub column: usize,
-}
-
-/// How often a function may be called with how many arguments.
-#[derive(Clone, Copy)]
-struct Arity {
-    global: &'static [usize],
-    member: &'static [usize],
 }
 
 /// Names of types, which can be used as values.
@@ -44,137 +43,6 @@ const TYPES: &[&str] = &[
     "uint",
 ];
 
-const fn global(counts: &'static [usize]) -> Arity {
-    Arity {
-        global: counts,
-        member: &[],
-    }
-}
-
-const fn member(counts: &'static [usize]) -> Arity {
-    Arity {
-        global: &[],
-        member: counts,
-    }
-}
-
-/// Functions and macros of every environment.
-const COMMON: &[(&str, Arity)] = &[
-    ("all", member(&[2])),
-    ("bool", global(&[1])),
-    ("bytes", global(&[1])),
-    ("charAt", member(&[1])),
-    ("contains", member(&[1])),
-    ("distinct", member(&[0])),
-    ("double", global(&[1])),
-    ("duration", global(&[1])),
-    ("dyn", global(&[1])),
-    ("endsWith", member(&[1])),
-    ("exists", member(&[2])),
-    ("existsOne", member(&[2])),
-    ("exists_one", member(&[2])),
-    ("filter", member(&[2])),
-    ("first", member(&[0])),
-    ("flatten", member(&[0, 1])),
-    ("format", member(&[1])),
-    ("getDate", member(&[0, 1])),
-    ("getDayOfMonth", member(&[0, 1])),
-    ("getDayOfWeek", member(&[0, 1])),
-    ("getDayOfYear", member(&[0, 1])),
-    ("getFullYear", member(&[0, 1])),
-    ("getHours", member(&[0, 1])),
-    ("getMilliseconds", member(&[0, 1])),
-    ("getMinutes", member(&[0, 1])),
-    ("getMonth", member(&[0, 1])),
-    ("getSeconds", member(&[0, 1])),
-    ("has", global(&[1])),
-    ("hasValue", member(&[0])),
-    ("indexOf", member(&[1, 2])),
-    ("int", global(&[1])),
-    ("join", member(&[0, 1])),
-    ("last", member(&[0])),
-    ("lastIndexOf", member(&[1, 2])),
-    ("lists.range", global(&[1])),
-    ("lowerAscii", member(&[0])),
-    ("map", member(&[2, 3])),
-    (
-        "matches",
-        Arity {
-            global: &[2],
-            member: &[1],
-        },
-    ),
-    ("optFlatMap", member(&[2])),
-    ("optMap", member(&[2])),
-    ("optional.none", global(&[0])),
-    ("optional.of", global(&[1])),
-    ("optional.ofNonZeroValue", global(&[1])),
-    ("optional.unwrap", global(&[1])),
-    ("or", member(&[1])),
-    ("orValue", member(&[1])),
-    ("replace", member(&[2, 3])),
-    ("reverse", member(&[0])),
-    (
-        "size",
-        Arity {
-            global: &[1],
-            member: &[0],
-        },
-    ),
-    ("slice", member(&[2])),
-    ("sort", member(&[0])),
-    ("sortBy", member(&[2])),
-    ("split", member(&[1, 2])),
-    ("startsWith", member(&[1])),
-    ("string", global(&[1])),
-    ("strings.quote", global(&[1])),
-    ("substring", member(&[1, 2])),
-    ("timestamp", global(&[1])),
-    ("trim", member(&[0])),
-    ("type", global(&[1])),
-    ("uint", global(&[1])),
-    ("unwrapOpt", member(&[0])),
-    ("upperAscii", member(&[0])),
-    ("value", member(&[0])),
-];
-
-const ADAPTER: &[(&str, Arity)] = &[
-    ("conditionAge", global(&[2])),
-    ("conditionStatus", global(&[2])),
-    ("dig", global(&[2])),
-    ("fromJson", global(&[1])),
-    ("now", global(&[0])),
-    ("stableFor", global(&[3])),
-    ("statusFeedbackValue", global(&[2])),
-    ("toJson", global(&[1])),
-    ("triState", global(&[2])),
-];
-
-const SENTINEL: &[(&str, Arity)] = &[("condition", global(&[1]))];
-
-const API: &[(&str, Arity)] = &[("dig", global(&[2])), ("toJson", global(&[1]))];
-
-/// Habits of other languages and what they are called here.
-const HABITS: &[(&str, &str)] = &[
-    ("len", "size(x)"),
-    ("length", "x.size()"),
-    ("count", "x.size()"),
-    ("includes", "x.contains(y), or `y in x` for lists"),
-    ("hasKey", "`key in map`"),
-    ("toString", "string(x)"),
-    ("str", "string(x)"),
-    ("toLower", "x.lowerAscii()"),
-    ("lower", "x.lowerAscii()"),
-    ("toUpper", "x.upperAscii()"),
-    ("upper", "x.upperAscii()"),
-    ("default", "x.orValue(y)"),
-    ("any", "x.exists(e, …)"),
-    ("some", "x.exists(e, …)"),
-    ("every", "x.all(e, …)"),
-    ("find", "x.filter(e, …)[0]"),
-    ("tojson", "toJson(x)"),
-];
-
 /// The names that an expression takes from outside.
 pub(super) struct Names {
     /// Every use in source order.
@@ -189,13 +57,7 @@ pub(super) fn check(
     user: User,
     variables: Option<&BTreeSet<String>>,
 ) -> Result<Names, Error> {
-    let own = match user {
-        User::Adapter => ADAPTER,
-        User::Sentinel => SENTINEL,
-        User::SentinelPayload => &[],
-        User::Api => API,
-    };
-    let functions = COMMON.iter().chain(own).copied().collect();
+    let functions = functions::of(user);
     let mut checker = Checker {
         parsed,
         functions,
@@ -400,10 +262,7 @@ impl<'p> Checker<'p> {
         let simple = name.rsplit('.').next().unwrap_or(name);
         let offset = self.parsed.name_offset(expr.id, simple);
         let Some(arity) = self.functions.get(name).copied() else {
-            let habit = HABITS
-                .iter()
-                .find(|(habit, _)| *habit == name)
-                .map(|(_, here)| format!("write {here}"));
+            let habit = functions::habit(name).map(|here| format!("write {here}"));
             let hint = habit.or_else(|| {
                 nearest(name, self.functions.keys().copied())
                     .map(|near| format!("did you mean `{near}`?"))
@@ -485,43 +344,4 @@ pub(super) fn path_of(expr: &IdedExpr) -> Option<(&IdedExpr, Vec<String>)> {
             _ => return None,
         }
     }
-}
-
-/// The closest candidate, if it is close: at most two edits, and fewer than a third of the name, or equal but for case.
-fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    candidates
-        .map(|candidate| {
-            let edits = if candidate.eq_ignore_ascii_case(name) {
-                0
-            } else {
-                distance(name, candidate)
-            };
-            (edits, candidate)
-        })
-        .filter(|(edits, _)| *edits == 0 || (*edits <= 2 && edits * 3 <= name.len()))
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance of two short names; longer ones count as far apart.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len() > 64 || b.len() > 64 {
-        return usize::MAX / 4;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let above = *cell;
-            left = (corner + usize::from(x != *y)).min(above + 1).min(left + 1);
-            corner = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
