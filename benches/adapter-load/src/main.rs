@@ -48,7 +48,8 @@ enum Embedded {
 ///
 /// The adapter runs in this process on an in-process broker and works against the API, Kubernetes and Maestro whose addresses
 /// are given. The work is fixed: CLUSTERS × ROUNDS pulses, at most IN_FLIGHT at once; the next round begins when the one before
-/// is answered. Round 1 creates the adapter's objects, later rounds find nothing to change. A report counts when GET on the
+/// is answered. Round 1 creates the adapter's objects, unless an adapter that runs there made them already (they have the same
+/// names); later rounds find nothing to change. A report counts when GET on the
 /// cluster's statuses shows a later `last_report_time` than before the pulse, so a task config must report fractions of seconds.
 ///
 /// The adapter reports under a name of its own (NAME-load): an adapter that already runs there keeps its reports, and its work
