@@ -2,6 +2,8 @@
 //!
 //! Nothing here reads the environment or prints: a front door gives the environment, takes the [`Action`] and does both.
 
+mod broker;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -42,14 +44,10 @@ pub enum Command {
         /// Inputs of a dry run.
         #[command(flatten)]
         dry_run: DryRunArgs,
-        /// Where pulses come from: memory://, amqp://… or pubsub://….
-        #[arg(
-            long,
-            env = "HYPERFLEET_BROKER_URL",
-            value_name = "URL",
-            default_value = "memory://"
-        )]
-        broker: String,
+        /// Where pulses come from: memory://, amqp://… or pubsub://… [env: HYPERFLEET_BROKER_URL; else what
+        /// BROKER_CONFIG_FILE and BROKER_… say].
+        #[arg(long, value_name = "URL")]
+        broker: Option<String>,
     },
     /// Run one event in memory, without broker, API or cluster, and print what happened.
     DryRun {
@@ -278,10 +276,18 @@ impl Args {
             Command::Serve {
                 config, dry_run, ..
             } if dry_run.is_asked_for() => dry_run.start(config.load(environment)?),
-            Command::Serve { config, broker, .. } => Ok(Action::Serve {
-                loaded: config.load(environment)?,
-                broker,
-            }),
+            Command::Serve { config, broker, .. } => {
+                let chosen = broker::choose(broker, &environment).map_err(Error::Usage)?;
+                let mut loaded = config.load(environment)?;
+                if let Some(parallelism) = chosen.parallelism.and_then(|n| usize::try_from(n).ok())
+                {
+                    loaded.config.clients.broker.parallelism = parallelism.max(1);
+                }
+                Ok(Action::Serve {
+                    loaded,
+                    broker: chosen.url,
+                })
+            }
         }
     }
 }

@@ -110,6 +110,7 @@ impl Pipeline {
             step: String::new(),
             overrides: Vec::new(),
             touched: Vec::new(),
+            pre_discovered: false,
         };
         run.all_phases(event).await;
         run.finish()
@@ -133,6 +134,8 @@ pub(crate) struct Run<'p> {
     /// What policies want changed in the report.
     overrides: Vec<crate::policy::Overrides>,
     touched: Vec<outcome::Touched>,
+    /// All resources were looked up before the first was processed.
+    pre_discovered: bool,
 }
 
 /// Why a phase stopped.

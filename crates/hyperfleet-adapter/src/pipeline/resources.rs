@@ -197,6 +197,7 @@ impl Run<'_> {
                 }
             }
         }
+        self.pre_discovered = true;
         Ok(())
     }
 
@@ -341,10 +342,17 @@ impl Run<'_> {
         let target = state.target.clone();
         let target = target.as_deref();
         let namespace = object::namespace(&object).map(str::to_owned);
-        let current = transport
-            .get(target, &gvk, namespace.as_deref(), &name)
-            .await
-            .map_err(applying)?;
+        let wanted = self.wanted(resource)?;
+        let known = self.pre_discovered && is_by_name(&wanted, &object, target);
+        let current = if known {
+            // Looked up a moment ago. A change since then is found by the write, which names the version.
+            state.object.clone()
+        } else {
+            transport
+                .get(target, &gvk, namespace.as_deref(), &name)
+                .await
+                .map_err(applying)?
+        };
         let decision = decide(current.as_ref(), &object, resource.recreate_on_change);
         let desired = Desired {
             resource: &resource.name,
@@ -366,9 +374,9 @@ impl Run<'_> {
             .await
             .map_err(applying)?;
 
-        let wanted = self.wanted(resource)?;
-        let unchanged = current
-            .filter(|_| decision.operation == Operation::Skip && is_by_name(&wanted, &object));
+        let unchanged = current.filter(|_| {
+            decision.operation == Operation::Skip && is_by_name(&wanted, &object, target)
+        });
         let found = match unchanged {
             Some(current) => current,
             None => {
@@ -666,8 +674,10 @@ struct Seen {
     in_work: bool,
 }
 
-fn is_by_name(wanted: &Wanted, object: &Value) -> bool {
-    matches!(&wanted.by, Find::Name(name) if object::name(object) == Some(name))
+/// Whether the discovery means exactly this object. Works are found by name alone.
+fn is_by_name(wanted: &Wanted, object: &Value, target: Option<&str>) -> bool {
+    let same_name = matches!(&wanted.by, Find::Name(name) if object::name(object) == Some(name));
+    same_name && (target.is_some() || wanted.namespace.as_deref() == object::namespace(object))
 }
 
 fn describe(object: &Value, result: &mut ResourceResult) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::metrics::Metrics;
-use super::queue::{Queue, Work};
+use super::queue::{End, Queue, Work};
 use super::watch::Watches;
 use super::{DRAIN_TIMEOUT, Error};
 use crate::config::Config;
@@ -48,6 +48,8 @@ pub(super) struct Dispatcher {
     parallelism: usize,
     timeout: Duration,
     ack_policy: AckPolicy,
+    /// First and longest wait before a failed re-run is repeated.
+    backoff: (Duration, Duration),
 }
 
 /// What the loop woke up for.
@@ -78,6 +80,10 @@ impl Dispatcher {
             parallelism: config.clients.broker.parallelism.max(1),
             timeout: config.event_timeout,
             ack_policy: config.ack_policy,
+            backoff: (
+                config.clients.broker.min_backoff,
+                config.clients.broker.max_backoff,
+            ),
         }
     }
 
@@ -193,7 +199,7 @@ impl Dispatcher {
             started,
         } = running;
         let _entered = span(&event, delivery.is_none()).entered();
-        let (touched, wrote, gone, retry) = match ended {
+        let (outcome, retry) = match ended {
             Ok(Ended::Finished(outcome)) => {
                 self.metrics.finished(&outcome, started.elapsed());
                 tracing::info!(
@@ -206,35 +212,34 @@ impl Dispatcher {
                     outcome.trace.skipped.is_some(),
                     outcome.trace.skipped.as_deref().unwrap_or_default()
                 );
-                let wrote = outcome.trace.resources.iter().any(|resource| {
-                    matches!(
-                        resource.operation,
-                        Some(Operation::Create | Operation::Update | Operation::Recreate)
-                    )
-                });
                 let retry = outcome.failed() && outcome.transient;
-                (outcome.touched, wrote, outcome.trace.gone, retry)
+                (Some(outcome), retry)
             }
             Ok(Ended::TimedOut) => {
                 self.metrics.timed_out(started.elapsed());
                 tracing::warn!("event was not finished within {} s", self.timeout.as_secs());
-                (Vec::new(), false, false, true)
+                (None, true)
             }
             Err(error) => {
                 // A bug, not a passing trouble: the same event would fail the same way.
                 self.metrics.timed_out(started.elapsed());
                 tracing::error!("event processing ended unexpectedly: {}", panic_text(error));
-                (Vec::new(), false, false, false)
+                (None, false)
             }
         };
-        if let Some(watches) = &mut self.watches {
-            watches.follow(&touched);
-        }
-        self.queue
-            .finished(&key, event, &touched, wrote, gone, Instant::now());
         drop(_entered);
-        if let Some(delivery) = delivery {
-            self.settle(delivery, retry).await;
+        let end = outcome
+            .as_ref()
+            .map_or_else(End::default, |outcome| end_of(outcome));
+        if let Some(watches) = &mut self.watches {
+            watches.follow(end.touched);
+        }
+        let now = Instant::now();
+        self.queue.finished(&key, event, &end, now);
+        match delivery {
+            Some(delivery) => self.settle(delivery, retry).await,
+            None if retry => self.queue.retry(&key, self.backoff.0, self.backoff.1, now),
+            None => {}
         }
     }
 
@@ -271,6 +276,25 @@ impl Dispatcher {
                 }
             }
         }
+    }
+}
+
+fn end_of(outcome: &Outcome) -> End<'_> {
+    let wrote = |operation| {
+        matches!(
+            operation,
+            Some(Operation::Create | Operation::Update | Operation::Recreate)
+        )
+    };
+    End {
+        touched: &outcome.touched,
+        wrote: outcome
+            .trace
+            .resources
+            .iter()
+            .any(|resource| wrote(resource.operation)),
+        gone: outcome.trace.gone,
+        complete: !outcome.failed() && outcome.trace.skipped.is_none(),
     }
 }
 

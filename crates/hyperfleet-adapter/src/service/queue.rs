@@ -59,6 +59,21 @@ struct Memory {
     touched: BTreeSet<Touched>,
     /// Runs in a row that wrote something.
     writes: u32,
+    /// Re-runs in a row that failed for a passing reason.
+    failures: u32,
+}
+
+/// How a run ended, as far as the queue cares.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End<'a> {
+    /// The objects it looked after.
+    pub(super) touched: &'a [Touched],
+    /// It changed one of them.
+    pub(super) wrote: bool,
+    /// The resource does not exist any more.
+    pub(super) gone: bool,
+    /// It went through all resources.
+    pub(super) complete: bool,
 }
 
 /// The queue. `D` is a delivery.
@@ -127,19 +142,13 @@ impl<D> Queue<D> {
             return;
         };
         let writes = self.memory.get(&key).map_or(0, |memory| memory.writes);
-        let slot = self.slots.entry(key.clone()).or_default();
-        if slot.rerun_at.is_some() {
-            return;
-        }
         // A resource that is written in every run would otherwise run for ever at full speed.
         let factor = 1u32 << writes.saturating_sub(1).min(16);
-        let at = now
-            + self
-                .coalesce
-                .saturating_mul(factor)
-                .min(MAX_RERUN_DELAY.max(self.coalesce));
-        slot.rerun_at = Some(at);
-        self.due.insert((at, key));
+        let wait = self
+            .coalesce
+            .saturating_mul(factor)
+            .min(MAX_RERUN_DELAY.max(self.coalesce));
+        self.rerun_at(&key, now + wait);
     }
 
     /// When [`Queue::wake`] has something to do.
@@ -194,27 +203,19 @@ impl<D> Queue<D> {
         None
     }
 
-    /// A run ended. `wrote` says whether it changed an object.
-    pub(super) fn finished(
-        &mut self,
-        key: &str,
-        event: Event,
-        touched: &[Touched],
-        wrote: bool,
-        gone: bool,
-        now: Instant,
-    ) {
+    /// A run ended.
+    pub(super) fn finished(&mut self, key: &str, event: Event, end: &End<'_>, now: Instant) {
         if let Some(slot) = self.slots.get_mut(key) {
             slot.running = false;
         }
-        if gone || touched.is_empty() {
+        if end.gone || (end.complete && end.touched.is_empty()) {
             self.forget(key);
         } else {
-            self.remember(key, event, touched, wrote);
+            self.remember(key, event, end);
             let changed: Vec<Touched> = self
                 .unclaimed
                 .iter()
-                .filter(|changed| touched.contains(changed))
+                .filter(|changed| end.touched.contains(changed))
                 .cloned()
                 .collect();
             self.unclaimed
@@ -227,32 +228,65 @@ impl<D> Queue<D> {
         self.forget_idle(key);
     }
 
-    fn remember(&mut self, key: &str, event: Event, touched: &[Touched], wrote: bool) {
+    /// A re-run failed for a passing reason: nobody else would repeat it. The wait doubles.
+    pub(super) fn retry(&mut self, key: &str, min: Duration, max: Duration, now: Instant) {
+        let Some(memory) = self.memory.get_mut(key) else {
+            return;
+        };
+        let wait = min.saturating_mul(1u32 << memory.failures.min(16)).min(max);
+        memory.failures = memory.failures.saturating_add(1);
+        self.rerun_at(key, now + wait);
+    }
+
+    fn rerun_at(&mut self, key: &str, at: Instant) {
+        let slot = self.slots.entry(key.to_owned()).or_default();
+        if slot.rerun_at.is_none() {
+            slot.rerun_at = Some(at);
+            self.due.insert((at, key.to_owned()));
+        }
+    }
+
+    fn remember(&mut self, key: &str, event: Event, end: &End<'_>) {
         if self.memory.len() >= MAX_REMEMBERED && !self.memory.contains_key(key) {
             return;
         }
-        let new: BTreeSet<Touched> = touched.iter().cloned().collect();
+        let mut touched: BTreeSet<Touched> = end.touched.iter().cloned().collect();
         let old = self.memory.remove(key);
-        for gone in old
-            .iter()
-            .flat_map(|memory| memory.touched.difference(&new))
-        {
-            self.owners.remove(gone);
+        if let Some(old) = &old {
+            if end.complete {
+                for gone in old.touched.difference(&touched) {
+                    self.owners.remove(gone);
+                }
+            } else {
+                // A run that stopped early has not seen everything.
+                touched.extend(old.touched.iter().cloned());
+            }
         }
-        for touched in &new {
+        if touched.is_empty() {
+            return;
+        }
+        for touched in &touched {
             self.owners.insert(touched.clone(), key.to_owned());
         }
-        let writes = if wrote {
-            old.map_or(0, |memory| memory.writes).saturating_add(1)
+        let writes = if end.wrote {
+            old.as_ref()
+                .map_or(0, |memory| memory.writes)
+                .saturating_add(1)
         } else {
             0
+        };
+        let failures = if end.complete {
+            0
+        } else {
+            old.as_ref().map_or(0, |memory| memory.failures)
         };
         self.memory.insert(
             key.to_owned(),
             Memory {
                 event,
-                touched: new,
+                touched,
                 writes,
+                failures,
             },
         );
     }
@@ -331,10 +365,40 @@ mod tests {
         assert_eq!(push(&mut queue, "a", 1, 3), None);
         assert_eq!(next(&mut queue, now), Some(("b".into(), Some(2))));
         assert_eq!(next(&mut queue, now), None);
-        queue.finished("a", event(1), &[], false, false, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
         assert_eq!(next(&mut queue, now), Some(("a".into(), Some(3))));
-        queue.finished("a", event(1), &[], false, false, Instant::now());
-        queue.finished("b", event(1), &[], false, false, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
+        queue.finished(
+            "b",
+            event(1),
+            &End {
+                touched: &[],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
         assert_eq!(next(&mut queue, now), None);
         assert!(queue.is_idle());
     }
@@ -359,7 +423,17 @@ mod tests {
         let mut queue: Queue<u32> = Queue::new(COALESCE);
         push(&mut queue, "a", 1, 1);
         next(&mut queue, start).unwrap();
-        queue.finished("a", event(1), &[object("x")], false, false, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[object("x")],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
         assert_eq!(next(&mut queue, start), None);
         for millis in [0, 100, 200] {
             queue.changed(&object("x"), start + Duration::from_millis(millis));
@@ -374,11 +448,31 @@ mod tests {
         assert_eq!(queue.next_due(), None);
         // A change during the run causes another one.
         queue.changed(&object("x"), due);
-        queue.finished("a", event(1), &[object("x")], false, false, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[object("x")],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
         queue.wake(due + COALESCE);
         assert_eq!(next(&mut queue, due + COALESCE), Some(("a".into(), None)));
         // The resource is gone: its objects concern nobody.
-        queue.finished("a", event(1), &[], false, true, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[],
+                wrote: false,
+                gone: true,
+                complete: true,
+            },
+            Instant::now(),
+        );
         queue.changed(&object("x"), due);
         assert_eq!(queue.next_due(), None);
         assert_eq!(next(&mut queue, due), None);
@@ -394,8 +488,50 @@ mod tests {
         // The agent is faster than the report of the run that made the object.
         queue.changed(&object("x"), start);
         assert_eq!(queue.next_due(), None);
-        queue.finished("a", event(1), &[object("x")], true, false, start);
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[object("x")],
+                wrote: true,
+                gone: false,
+                complete: true,
+            },
+            start,
+        );
         assert_eq!(queue.next_due(), Some(start + COALESCE));
+    }
+
+    #[test]
+    fn a_run_that_failed_forgets_nothing_and_a_failed_rerun_is_repeated() {
+        let start = Instant::now();
+        let mut queue: Queue<u32> = Queue::new(COALESCE);
+        push(&mut queue, "a", 1, 1);
+        next(&mut queue, start).unwrap();
+        let complete = End {
+            touched: &[object("x")],
+            complete: true,
+            ..End::default()
+        };
+        queue.finished("a", event(1), &complete, start);
+        queue.changed(&object("x"), start);
+        let mut now = start + COALESCE;
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            queue.wake(now);
+            assert_eq!(next(&mut queue, now), Some(("a".into(), None)));
+            queue.finished("a", event(1), &End::default(), now);
+            queue.retry("a", Duration::from_secs(1), Duration::from_secs(5), now);
+            let due = queue.next_due().unwrap();
+            waits.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!(waits, [1, 2, 4, 5]);
+        queue.wake(now);
+        next(&mut queue, now).unwrap();
+        queue.finished("a", event(1), &complete, now);
+        queue.changed(&object("x"), now);
+        assert_eq!(queue.next_due(), Some(now + COALESCE));
     }
 
     #[test]
@@ -404,7 +540,17 @@ mod tests {
         let mut queue: Queue<u32> = Queue::new(COALESCE);
         push(&mut queue, "a", 1, 1);
         next(&mut queue, start).unwrap();
-        queue.finished("a", event(1), &[object("x")], false, false, Instant::now());
+        queue.finished(
+            "a",
+            event(1),
+            &End {
+                touched: &[object("x")],
+                wrote: false,
+                gone: false,
+                complete: true,
+            },
+            Instant::now(),
+        );
         queue.changed(&object("x"), start);
         push(&mut queue, "a", 1, 2);
         assert_eq!(next(&mut queue, start), Some(("a".into(), Some(2))));
@@ -419,7 +565,17 @@ mod tests {
         next(&mut queue, now).unwrap();
         let mut waits = Vec::new();
         for _ in 0..10 {
-            queue.finished("a", event(1), &[object("x")], true, false, Instant::now());
+            queue.finished(
+                "a",
+                event(1),
+                &End {
+                    touched: &[object("x")],
+                    wrote: true,
+                    gone: false,
+                    complete: true,
+                },
+                Instant::now(),
+            );
             queue.changed(&object("x"), now);
             let due = queue.next_due().unwrap();
             waits.push((due - now).as_millis());

@@ -616,41 +616,6 @@ async fn deletions_cascade_in_one_run_or_wait() {
 }
 
 #[tokio::test]
-async fn maestro_works_need_a_generation_everywhere() {
-    let work = |of_work: &str, of_manifest: &str| {
-        format!(
-            r#"
-resources:
-  - name: work
-    transport: {{client: maestro, maestro: {{target_cluster: m1}}}}
-    manifest:
-      apiVersion: work.open-cluster-management.io/v1
-      kind: ManifestWork
-      metadata: {{name: w, annotations: {{{of_work}}}}}
-      spec: {{workload: {{manifests: [{{apiVersion: v1, kind: Job, metadata: {{name: x, annotations: {{{of_manifest}}}}}}}]}}}}
-    discovery: {{by_name: w}}
-"#
-        )
-    };
-    // The check is the real transport's; a dry run has none, so it is asked directly here through a service test.
-    let trace = run(
-        load_with(
-            DEPLOYMENT_MAESTRO,
-            &work(
-                "hyperfleet.io/generation: '1'",
-                "hyperfleet.io/generation: '1'",
-            ),
-        )
-        .unwrap(),
-        5,
-        OK,
-        "{}",
-    )
-    .await;
-    assert_eq!(trace["status"], "success", "{trace:#}");
-}
-
-#[tokio::test]
 async fn payloads_are_built_once_and_skipped_ones_skip_their_actions() {
     let task = r#"
 params: [{name: n, source: event.generation}]

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod cli;
 mod config;
 mod dry_run;
 /// Maestro in memory, shared with the client's own tests.
@@ -15,6 +16,7 @@ mod dry_run;
 mod fake_maestro;
 mod older;
 mod policy;
+mod robust;
 mod service;
 mod support;
 mod world;

@@ -694,3 +694,93 @@ async fn the_seed_works_against_live_parts() {
     );
     assert_eq!(report["data"]["control_plane_endpoint"], "https://x");
 }
+
+#[tokio::test]
+async fn maestro_works_need_a_generation_everywhere() {
+    let world = World::new().await;
+    let manifest = "              annotations: {hyperfleet.io/generation: \"{{ .generation }}\"}\n";
+    assert!(WORK_TASK.contains(manifest));
+    for (task, part) in [
+        (
+            WORK_TASK.replace(manifest, ""),
+            "ManifestWork \"hostedcluster-c1\" manifest[0] HostedCluster/c1: hyperfleet-adapter-2: missing hyperfleet.io/generation annotation",
+        ),
+        (
+            WORK_TASK.replace(
+                manifest,
+                "              annotations: {hyperfleet.io/generation: \"zero\"}\n",
+            ),
+            "invalid hyperfleet.io/generation annotation value \"zero\"",
+        ),
+        (
+            WORK_TASK.replacen(
+                "annotations: {hyperfleet.io/generation: \"{{ .generation }}\"}",
+                "annotations: {hyperfleet.io/generation: \"0\"}",
+                1,
+            ),
+            "hyperfleet.io/generation annotation must be > 0, got 0",
+        ),
+    ] {
+        let adapter = world.start(&task).await;
+        world.api.cluster("c1", 1);
+        world.pulse("c1", 1).await;
+        let report = world
+            .reported("c1", part, |report| {
+                condition(report, "Health")["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains(part))
+            })
+            .await;
+        assert_eq!(status(&report, "Health"), "False");
+        adapter.stop().await.unwrap();
+    }
+    assert!(world.works().is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_rerun_is_repeated_without_a_pulse() {
+    let world = World::new().await;
+    let _adapter = world.start(WORK_TASK).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    world.settled().await;
+    // The status changes while the API is away.
+    world.api.data().down = Some(StatusCode::SERVICE_UNAVAILABLE);
+    let before = world.api.data().calls.len();
+    world.maestro.report(
+        "hostedcluster-c1",
+        json!({"conditions": [{"type": "Available", "status": "True"}]}),
+    );
+    eventually("the rerun fails", DEADLINE, async || {
+        (world.api.data().calls.len() > before + 1).then_some(())
+    })
+    .await;
+    world.api.data().down = None;
+    world
+        .reported("c1", "available", |report| {
+            status(report, "Available") == "True"
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn trace_context_reaches_the_api() {
+    let world = World::new().await;
+    let _adapter = world.start(CONFIG_MAP_TASK).await;
+    world.api.cluster("c1", 1);
+    let mut event = event_broker::Event::new("s", "t", json!({"id": "c1", "kind": "Cluster"}));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    event.extensions.insert("traceparent".into(), trace.into());
+    event_broker::Broker::publish(world.broker.as_ref(), "clusters", &event)
+        .await
+        .unwrap();
+    world.reported("c1", "a report", |_| true).await;
+    let calls = world.api.data().calls.clone();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.headers["traceparent"] == trace),
+        "{calls:?}"
+    );
+}
