@@ -1,5 +1,6 @@
 //! Where to connect to, and the sending of one request.
 
+mod options;
 mod verbs;
 
 use std::fmt;
@@ -17,8 +18,8 @@ use crate::discovery::Cache;
 use crate::limiter::Limiter;
 use crate::{Error, Resource};
 
+pub use options::{Apply, Delete, List, Listed, Patch, Propagation, Write};
 pub(crate) use verbs::identify as identify_item;
-pub use verbs::{Apply, Delete, List, Listed, Patch, Propagation, Write};
 
 /// How long a request may take unless [`Client::with_request_timeout`] says otherwise. Watches are exempt.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

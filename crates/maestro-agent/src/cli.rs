@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, alias = "max_json_raw_length", default_value_t = 1024 * 1024)]
     pub max_json_raw_length: usize,
 
-    /// Objects of one kind in one namespace that are watched one by one; more are watched together.
+    /// Objects of one kind that are watched one by one; more are watched together.
     #[arg(long, alias = "max_feedback_watch", default_value_t = 50)]
     pub max_feedback_watch: usize,
 

@@ -37,7 +37,7 @@ pub struct Config {
     pub workers: usize,
     /// Longest raw JSON of a feedback value, in bytes.
     pub max_json_raw_length: usize,
-    /// Objects of one kind in one namespace that are watched one by one; more are watched together.
+    /// Objects of one kind that are watched one by one; more are watched together.
     pub max_feedback_watch: usize,
     /// How often every object is looked at although nothing was heard of it; each wait is up to half longer.
     pub look_interval: Duration,

@@ -1,7 +1,9 @@
 //! Sights of the objects that works are about.
 //!
 //! Each object has a watch of its own, so that the agent holds in memory only what it needs. A kind with many objects
-//! in a namespace gets one watch of their metadata instead, and a GET for each change of one that is of interest.
+//! gets one watch of their metadata instead (of their namespace, or of the cluster if they are spread over several), and a
+//! GET for each change of one that is of interest. So the number of open watches is bounded, and never all Secrets of a
+//! cluster are in memory.
 
 mod group;
 
@@ -23,13 +25,13 @@ pub type Sight = (Target, Result<Option<Value>, Error>);
 pub struct Observer {
     client: Client,
     sights: mpsc::Sender<Sight>,
-    /// Objects of a kind in a namespace that are watched one by one.
+    /// Objects of a kind that are watched one by one.
     singles: usize,
-    groups: HashMap<(Arc<Resource>, String), Group>,
+    groups: HashMap<Arc<Resource>, Group>,
 }
 
 impl Observer {
-    /// An observer that watches at most `singles` objects of a kind in a namespace one by one.
+    /// An observer that watches at most `singles` objects of a kind one by one.
     pub fn new(client: Client, singles: usize, sights: mpsc::Sender<Sight>) -> Self {
         Self {
             client,
@@ -41,20 +43,18 @@ impl Observer {
 
     /// Begins to watch an object. The first sight comes soon, whether it exists or not.
     pub fn watch(&mut self, target: Target) {
-        let key = (Arc::clone(&target.resource), target.namespace.clone());
         self.groups
-            .entry(key)
+            .entry(Arc::clone(&target.resource))
             .or_insert_with(|| Group::new(self.client.clone(), self.sights.clone(), self.singles))
             .add(target);
     }
 
     /// Stops watching an object.
     pub fn unwatch(&mut self, target: &Target) {
-        let key = (Arc::clone(&target.resource), target.namespace.clone());
-        if let Some(group) = self.groups.get_mut(&key) {
+        if let Some(group) = self.groups.get_mut(&target.resource) {
             group.remove(target);
             if group.is_empty() {
-                self.groups.remove(&key);
+                self.groups.remove(&target.resource);
             }
         }
     }

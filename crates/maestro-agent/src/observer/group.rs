@@ -1,4 +1,4 @@
-//! The watched objects of one kind in one namespace.
+//! The watched objects of one kind.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,9 +17,18 @@ use crate::target::Target;
 /// An object that can't be read at times is not reported as unreadable before so much time has passed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Namespace and name.
+type Key = (String, String);
+
 /// A task that ends with its handle.
 #[derive(Debug)]
 struct Task(AbortHandle);
+
+impl Task {
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future).abort_handle())
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -30,21 +39,23 @@ impl Drop for Task {
 #[derive(Debug)]
 enum Mode {
     /// A watch per object.
-    Singles(HashMap<String, Task>),
-    /// One watch for all; the channel tells it which names are of interest.
+    Singles(HashMap<Key, Task>),
+    /// One watch for all; the channel tells it which objects are of interest.
     Together {
-        names: watch::Sender<Arc<BTreeSet<String>>>,
+        /// None: the whole cluster.
+        namespace: Option<String>,
+        keys: watch::Sender<Arc<BTreeSet<Key>>>,
         _task: Task,
     },
 }
 
-/// The watched objects of one kind in one namespace.
+/// The watched objects of one kind.
 #[derive(Debug)]
 pub(super) struct Group {
     client: Client,
     sights: mpsc::Sender<Sight>,
     limit: usize,
-    names: BTreeSet<String>,
+    keys: BTreeSet<Key>,
     mode: Mode,
 }
 
@@ -54,51 +65,70 @@ impl Group {
             client,
             sights,
             limit,
-            names: BTreeSet::new(),
+            keys: BTreeSet::new(),
             mode: Mode::Singles(HashMap::new()),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.keys.is_empty()
     }
 
     pub(super) fn add(&mut self, target: Target) {
-        if !self.names.insert(target.name.clone()) {
+        let key = key(&target);
+        if !self.keys.insert(key.clone()) {
             return;
         }
         match &mut self.mode {
-            Mode::Singles(tasks) if self.names.len() <= self.limit => {
-                let task = follow(self.client.clone(), target.clone(), self.sights.clone());
-                let handle = tokio::spawn(task).abort_handle();
-                tasks.insert(target.name, Task(handle));
+            Mode::Singles(tasks) if self.keys.len() <= self.limit => {
+                let task = follow(self.client.clone(), target, self.sights.clone());
+                tasks.insert(key, Task::spawn(task));
             }
-            Mode::Singles(_) => {
-                let (names, interest) = watch::channel(Arc::new(self.names.clone()));
-                let task = follow_all(self.client.clone(), target, interest, self.sights.clone());
-                let handle = tokio::spawn(task).abort_handle();
-                self.mode = Mode::Together {
-                    names,
-                    _task: Task(handle),
-                };
+            Mode::Together {
+                namespace, keys, ..
+            } if namespace.as_ref().is_none_or(|have| *have == key.0) => {
+                keys.send_replace(Arc::new(self.keys.clone()));
             }
-            Mode::Together { names, .. } => {
-                names.send_replace(Arc::new(self.names.clone()));
-            }
+            Mode::Singles(_) | Mode::Together { .. } => self.follow_together(&target),
         }
     }
 
     pub(super) fn remove(&mut self, target: &Target) {
-        self.names.remove(&target.name);
+        let key = key(target);
+        self.keys.remove(&key);
         match &mut self.mode {
             Mode::Singles(tasks) => {
-                tasks.remove(&target.name);
+                tasks.remove(&key);
             }
-            Mode::Together { names, .. } => {
-                names.send_replace(Arc::new(self.names.clone()));
+            Mode::Together { keys, .. } => {
+                keys.send_replace(Arc::new(self.keys.clone()));
             }
         }
     }
+
+    fn follow_together(&mut self, like: &Target) {
+        let mut namespaces = self.keys.iter().map(|(namespace, _)| namespace);
+        let first = namespaces.next().cloned();
+        let namespace =
+            first.filter(|first| !first.is_empty() && namespaces.all(|other| other == first));
+        let (keys, interest) = watch::channel(Arc::new(self.keys.clone()));
+        let task = follow_all(
+            self.client.clone(),
+            Arc::clone(&like.resource),
+            namespace.clone(),
+            interest,
+            self.sights.clone(),
+        );
+        self.mode = Mode::Together {
+            namespace,
+            keys,
+            _task: Task::spawn(task),
+        };
+    }
+}
+
+fn key(target: &Target) -> Key {
+    (target.namespace.clone(), target.name.clone())
 }
 
 /// Follows one object. While it can't be watched it is read instead, at the pace of the attempts to watch it.
@@ -120,19 +150,19 @@ async fn follow(client: Client, target: Target, sights: mpsc::Sender<Sight>) {
 /// Follows the metadata of all objects of a kind, and reads those of interest when they change.
 async fn follow_all(
     client: Client,
-    like: Target,
-    mut interest: watch::Receiver<Arc<BTreeSet<String>>>,
+    resource: Arc<Resource>,
+    namespace: Option<String>,
+    mut interest: watch::Receiver<Arc<BTreeSet<Key>>>,
     sights: mpsc::Sender<Sight>,
 ) {
     let selection = Selection {
         metadata_only: true,
         ..Selection::default()
     };
-    let resource: &Resource = &like.resource;
-    let mut events = client.watch(resource, like.namespace(), selection);
-    let mut names = interest.borrow_and_update().clone();
-    let mut stale: BTreeSet<String> = (*names).clone();
-    let mut troubles: HashMap<String, Trouble> = HashMap::new();
+    let mut events = client.watch(&resource, namespace.as_deref(), selection);
+    let mut keys = interest.borrow_and_update().clone();
+    let mut stale: BTreeSet<Key> = (*keys).clone();
+    let mut troubles: HashMap<Key, Trouble> = HashMap::new();
     loop {
         // Take in everything that is there before reading: a burst of changes needs one GET.
         while let Some(event) = if stale.is_empty() {
@@ -150,30 +180,31 @@ async fn follow_all(
         } {
             match event {
                 // A list may come after a gap: everything may have changed.
-                Event::Listed(_) | Event::Failed(_) => stale.clone_from(&names),
+                Event::Listed(_) | Event::Failed(_) => stale.clone_from(&keys),
                 Event::Applied(live) | Event::Deleted(live) => {
-                    stale.extend(
-                        object::name(&live)
-                            .filter(|name| names.contains(*name))
-                            .map(str::to_owned),
-                    );
+                    let text = |found: Option<&str>| found.unwrap_or_default().to_owned();
+                    let key = (text(object::namespace(&live)), text(object::name(&live)));
+                    if keys.contains(&key) {
+                        stale.insert(key);
+                    }
                 }
             }
         }
         let now = interest.borrow_and_update().clone();
-        stale.extend(now.difference(&names).cloned());
-        troubles.retain(|name, _| now.contains(name));
-        names = now;
-        while let Some(name) = stale.pop_first() {
-            if !names.contains(&name) {
+        stale.extend(now.difference(&keys).cloned());
+        troubles.retain(|key, _| now.contains(key));
+        keys = now;
+        while let Some(key) = stale.pop_first() {
+            if !keys.contains(&key) {
                 continue;
             }
             let target = Target {
-                name: name.clone(),
-                ..like.clone()
+                resource: Arc::clone(&resource),
+                namespace: key.0.clone(),
+                name: key.1.clone(),
             };
             let sight = target.find(&client).await;
-            let trouble = troubles.entry(name).or_default();
+            let trouble = troubles.entry(key).or_default();
             if trouble.is_news(&sight) && sights.send((target, sight)).await.is_err() {
                 return;
             }

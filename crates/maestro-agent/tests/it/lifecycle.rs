@@ -337,6 +337,32 @@ async fn many_objects_of_a_kind_are_watched_together() {
     assert!(watches.len() <= 3, "{watches:?}");
     world.cluster.remove("Thing", "t4").await;
     world.object("Thing", "t4", |_| true).await;
+    // One more in another namespace: all of them are watched across the cluster now.
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}});
+    let mut elsewhere = thing("t0", json!({}));
+    elsewhere["metadata"]["namespace"] = json!("other");
+    world.broker.put(&work("w2", &[namespace, elsewhere]));
+    world.applied("w2", 1).await;
+    eventually("a watch across the cluster", PATIENCE, async || {
+        let calls = world.cluster.calls();
+        let across = calls.iter().any(|call| {
+            call.path == "/apis/test.io/v1/things" && call.query.contains("watch=true")
+        });
+        across.then_some(())
+    })
+    .await;
+    world
+        .cluster
+        .merge_status("Thing", "t2", json!({"name": "again"}))
+        .await;
+    world
+        .status("w1", "a status is still reported", |work| {
+            match work.status.feedback(2, "status") {
+                Some(manifestwork::FieldValue::JsonRaw(text)) => text.contains("again"),
+                _ => false,
+            }
+        })
+        .await;
     agent.stop().await;
 }
 
