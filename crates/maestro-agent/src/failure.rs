@@ -16,6 +16,8 @@ pub struct Failure {
     pub cause: String,
     /// What to do about it.
     pub kind: FailureKind,
+    /// Whether the write may have been carried out all the same.
+    pub unsure: bool,
 }
 
 /// What to do about a failure.
@@ -43,6 +45,7 @@ impl Failure {
             message: format!("Failed to apply manifest: {text}"),
             cause: text,
             kind: FailureKind::Retry,
+            unsure: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl Failure {
             cause: text.clone(),
             message: text,
             kind: FailureKind::Retry,
+            unsure: false,
         }
     }
 
@@ -86,6 +90,10 @@ impl From<Error> for Failure {
             message: format!("Failed to apply manifest: {error}{hint}"),
             cause: cause(&error),
             kind,
+            unsure: matches!(
+                error,
+                Error::Unavailable { .. } | Error::Timeout(_) | Error::Decode(_)
+            ),
         }
     }
 }

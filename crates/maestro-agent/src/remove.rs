@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use kube_access::{Client, Delete, Error, object};
 use manifestwork::AppliedResourceMeta;
+use manifestwork::constants::FIELD_MANAGER;
 use serde_json::Value;
 
 use crate::apply::merge::Ownership;
@@ -129,7 +130,7 @@ async fn remove_one(
         },
         Verdict::Wait => Ok(Terminating::read(&live)),
         Verdict::Delete => {
-            let options = Delete::background_of(&entry.uid);
+            let options = Delete::background_of(object::uid(&live).unwrap_or_default());
             let answer = client
                 .delete(&target.resource, target.namespace(), &target.name, &options)
                 .await;
@@ -145,12 +146,17 @@ async fn remove_one(
 
 fn verdict(live: &Value, owner: &Owner, entry: &AppliedResourceMeta, keep: bool) -> Verdict {
     if !owner.owns(live) {
-        return Verdict::Forget;
-    }
-    if keep || owner.shares(live) {
+        // Listed before it was written, and the writer ended before it could put its reference there.
+        let left_behind =
+            entry.uid.is_empty() && !keep && !owner.shares(live) && is_written_by_us(live);
+        if !left_behind {
+            return Verdict::Forget;
+        }
+    } else if keep || owner.shares(live) {
         return Verdict::Disown;
     }
-    if object::uid(live) != Some(entry.uid.as_str()) {
+    let same_life = entry.uid.is_empty() || object::uid(live) == Some(entry.uid.as_str());
+    if !same_life {
         return Verdict::Forget;
     }
     if object::is_deleting(live) {
@@ -158,6 +164,16 @@ fn verdict(live: &Value, owner: &Owner, entry: &AppliedResourceMeta, keep: bool)
     } else {
         Verdict::Delete
     }
+}
+
+/// Whether an agent is among those who wrote the object. All managers of agents begin alike.
+fn is_written_by_us(live: &Value) -> bool {
+    let managers = live["metadata"]["managedFields"].as_array();
+    managers.into_iter().flatten().any(|entry| {
+        entry["manager"]
+            .as_str()
+            .is_some_and(|manager| manager.starts_with(FIELD_MANAGER))
+    })
 }
 
 #[cfg(test)]
@@ -206,6 +222,24 @@ mod tests {
         );
         assert_eq!(
             verdict(&live(&["amw"], false), &me, &entry(""), false),
+            Verdict::Delete
+        );
+        let foreign = live(&[], false);
+        assert_eq!(verdict(&foreign, &me, &entry(""), false), Verdict::Forget);
+        let mut left_behind = foreign;
+        left_behind["metadata"]["managedFields"] = json!([{"manager": "work-agent"}]);
+        assert_eq!(
+            verdict(&left_behind, &me, &entry(""), false),
+            Verdict::Delete
+        );
+        assert_eq!(
+            verdict(&left_behind, &me, &entry("o1"), false),
+            Verdict::Forget
+        );
+        let mut of_another = live(&["other"], false);
+        of_another["metadata"]["managedFields"] = json!([{"manager": "work-agent"}]);
+        assert_eq!(
+            verdict(&of_another, &me, &entry(""), false),
             Verdict::Forget
         );
     }

@@ -2,14 +2,15 @@
 //! list in the record.
 
 mod adopt;
+mod ledger;
 
 use kube_access::{Error, Gvk, object};
 use manifestwork::{AppliedResourceMeta, ResourceIdentifier, ResourceMeta};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Applied, Apply, Attempt, Runner};
 use crate::apply::merge::Ownership;
-use crate::apply::owner::Owner;
 use crate::apply::{self, Strategy};
 use crate::bundle::{Bundle, Head, Item};
 use crate::executor;
@@ -38,7 +39,7 @@ pub(super) async fn run(runner: &Runner, task: Apply, halt: &CancellationToken) 
         applied: merged(&task),
         ..Applied::default()
     };
-    let record = match prepare_record(runner, &task).await {
+    let mut record = match prepare_record(runner, &task).await {
         Ok(record) => record,
         Err(error) => {
             outcome.trouble = Some(error.into());
@@ -61,7 +62,7 @@ pub(super) async fn run(runner: &Runner, task: Apply, halt: &CancellationToken) 
             .as_ref()
             .is_none_or(|only| only.contains(&ordinal));
         let (place, attempt) = if wanted {
-            attempt(runner, &task, ordinal, item, &owner).await
+            attempt(runner, &task, ordinal, item, &mut record).await
         } else {
             (locate(runner, item).await, None)
         };
@@ -176,7 +177,7 @@ async fn attempt(
     task: &Apply,
     ordinal: usize,
     item: &Item,
-    owner: &Owner,
+    record: &mut Record,
 ) -> (Place, Option<Attempt>) {
     let head = match &item.head {
         Ok(head) => head,
@@ -211,7 +212,8 @@ async fn attempt(
             };
             return (place, None);
         }
-        Ok(strategy) => apply_one(runner, task, item, &target, &identifier, strategy, owner).await,
+        Ok(strategy) if !strategy.writes() => no_longer_written(runner, record, &target).await,
+        Ok(strategy) => apply_one(runner, task, item, &target, strategy, record).await,
     };
     let attempt = Attempt {
         ordinal,
@@ -226,24 +228,42 @@ async fn attempt(
     (place, Some(attempt))
 }
 
+/// An object that was written once and is only read now must not go with the record.
+async fn no_longer_written(
+    runner: &Runner,
+    record: &Record,
+    target: &Target,
+) -> Result<Option<Value>, Failure> {
+    if ledger::entry_of(&record.applied, target).is_some()
+        && let Some(live) = target.find(&runner.client).await?
+    {
+        let owner = record.owner();
+        apply::own(&runner.client, target, live, Ownership::Disown(&owner)).await?;
+    }
+    Ok(None)
+}
+
 async fn apply_one(
     runner: &Runner,
     task: &Apply,
     item: &Item,
     target: &Target,
-    identifier: &ResourceIdentifier,
     strategy: &Strategy,
-    owner: &Owner,
-) -> Result<Option<serde_json::Value>, Failure> {
-    let owned = strategy.writes() && task.bundle.owns(identifier);
-    let ownership = if owned {
-        Ownership::Own(owner)
-    } else {
-        Ownership::Disown(owner)
-    };
+    record: &mut Record,
+) -> Result<Option<Value>, Failure> {
+    let owned = task.bundle.owns(&target.identifier());
     if let Some(executor) = &task.bundle.executor {
         executor::check(&runner.client, executor, target, &item.manifest, owned).await?;
     }
+    if owned {
+        ledger::list_ahead(runner, task, record, target).await?;
+    }
+    let owner = record.owner();
+    let ownership = if owned {
+        Ownership::Own(&owner)
+    } else {
+        Ownership::Disown(&owner)
+    };
     let manifest = item.manifest.to_value();
     apply::apply(
         &runner.client,
@@ -266,20 +286,20 @@ fn entries(outcome: &Applied, places: &[Place]) -> Vec<AppliedResourceMeta> {
         if strategy.as_ref().is_some_and(|strategy| !strategy.writes()) {
             continue;
         }
-        let written = outcome
+        let attempt = outcome
             .attempts
             .iter()
-            .find(|attempt| attempt.ordinal == ordinal)
+            .find(|attempt| attempt.ordinal == ordinal);
+        let written = attempt
             .and_then(|attempt| attempt.result.as_ref().ok()?.as_ref())
             .and_then(|live| object::uid(live));
-        let before = || {
-            outcome
-                .applied
-                .iter()
-                .find(|entry| target.is(entry))
-                .map(|entry| entry.uid.as_str())
+        let before = || ledger::entry_of(&outcome.applied, target).map(|entry| entry.uid.as_str());
+        // A write whose answer is missing may have been carried out.
+        let perhaps = || {
+            let failure = attempt?.result.as_ref().err()?;
+            failure.unsure.then_some("")
         };
-        if let Some(uid) = written.or_else(before) {
+        if let Some(uid) = written.or_else(before).or_else(perhaps) {
             entries.push(target.entry(uid));
         }
     }

@@ -1,12 +1,15 @@
 //! Deletion: what goes, what stays, who waits for whom, and what the server hears.
 
 use axum::http::{Method, StatusCode};
-use manifestwork::{DeleteOption, ManifestWork, PropagationPolicy, SelectivelyOrphan, conditions};
+use manifestwork::{
+    DeleteOption, ManifestWork, PropagationPolicy, SelectivelyOrphan, UpdateStrategyType,
+    conditions,
+};
 use serde_json::{Value, json};
 
 use crate::world::{
-    World, config_map, delete_option, feedback, identifier, is_applied, manifest_condition, thing,
-    thing_work, work,
+    World, config_map, delete_option, feedback, identifier, is_applied, manifest_condition,
+    strategy, thing, thing_work, work,
 };
 
 fn held_by(work: &ManifestWork, ordinal: usize) -> Option<Value> {
@@ -145,6 +148,56 @@ async fn a_deletion_that_is_forbidden_says_so_and_goes_on_when_it_may() {
     world.cluster.heal();
     world.deleted("w1").await;
     world.gone("ConfigMap", "cm").await;
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_died_right_after_an_apply_leaves_nothing_behind() {
+    let world = World::new().await;
+    let agent = world.agent().await;
+    // Everything after the apply is lost: the owner reference, and the uid in the record.
+    let applied = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&applied);
+    world.cluster.fail(move |call| {
+        if call.is_apply() {
+            seen.store(true, std::sync::atomic::Ordering::SeqCst);
+            return None;
+        }
+        let late = call.is_write() && seen.load(std::sync::atomic::Ordering::SeqCst);
+        late.then(|| (StatusCode::BAD_GATEWAY, json!("lost")))
+    });
+    world.broker.put(&thing_work("w1", "t", json!({})));
+    world.object("Thing", "t", |_| true).await;
+    agent.kill().await;
+    let live = world.cluster.get("Thing", "t").await.unwrap();
+    assert_eq!(live["metadata"].get("ownerReferences"), None);
+    world.cluster.heal();
+    world.broker.delete_silently("w1");
+    let agent = world.agent().await;
+    world.deleted("w1").await;
+    world.gone("Thing", "t").await;
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_only_read_by_now_stays() {
+    let world = World::new().await;
+    let agent = world.agent().await;
+    let mut made = thing_work("w1", "t", json!({}));
+    world.broker.put(&made);
+    world.applied("w1", 1).await;
+    let config = &mut made.spec.manifest_configs[0];
+    config.update_strategy = Some(strategy(UpdateStrategyType::ReadOnly));
+    world.broker.put(&made);
+    world.applied("w1", 2).await;
+    let live = world.cluster.get("Thing", "t").await.unwrap();
+    let owners = live["metadata"]["ownerReferences"]
+        .as_array()
+        .map_or(0, Vec::len);
+    assert_eq!(owners, 0);
+    world.broker.delete("w1");
+    world.deleted("w1").await;
+    assert!(world.cluster.get("Thing", "t").await.is_some());
     agent.stop().await;
 }
 
