@@ -20,7 +20,10 @@ pub mod object;
 mod resource;
 pub mod watch;
 
-pub use client::{Apply, Client, Delete, Kubeconfig, List, Listed, Patch, Propagation, Write};
+pub use client::{
+    Apply, Client, DEFAULT_REQUEST_TIMEOUT, Delete, Kubeconfig, List, Listed, MAX_RESPONSE_BYTES,
+    Patch, Propagation, Write,
+};
 pub use error::{Error, FieldConflict};
 pub use kube::core::Status;
 pub use kube::core::response::{StatusCause, StatusDetails};

@@ -37,7 +37,7 @@ use crate::target::Target;
 pub use message::{Effect, Figures, Message, Now, Settings};
 use pace::PUBLISH;
 use queue::Queue;
-use registry::{Change, Registry};
+use registry::{Disturbed, Registry};
 use work::{Decision, Phase, Work};
 
 /// How long after a subscription records without a work that somebody is deleting are looked after. Until then their
@@ -164,18 +164,18 @@ impl Core {
                 vec![work]
             }
             Message::Records(records) => {
-                let changes = self.registry.replace(records);
-                let mut touched = self.records_changed(changes, now);
+                let disturbed = self.registry.replace(records);
+                let mut touched = self.records_changed(disturbed, now);
                 touched.extend(self.works.keys().cloned());
                 touched
             }
             Message::Record(record) => {
-                let changes = self.registry.put(record);
-                self.records_changed(changes, now)
+                let disturbed = self.registry.put(record);
+                self.records_changed(disturbed, now)
             }
             Message::RecordGone(record) => {
-                let changes = self.registry.gone(&record);
-                self.records_changed(changes, now)
+                let disturbed = self.registry.gone(&record);
+                self.records_changed(disturbed, now)
             }
             Message::NoRecords(problem) => {
                 self.registry.unavailable(problem.clone());
@@ -264,10 +264,9 @@ impl Core {
         interested
     }
 
-    fn records_changed(&mut self, changes: Vec<Change>, now: Now) -> Vec<Arc<str>> {
+    fn records_changed(&mut self, disturbed: Disturbed, now: Now) -> Vec<Arc<str>> {
         let mut touched = Vec::new();
-        for change in changes {
-            let Change::Disturbed { work: name } = change;
+        for name in disturbed {
             for (id, work) in &mut self.works {
                 if work.name() == name {
                     work.record_disturbed(now);

@@ -41,7 +41,7 @@ impl Apply {
     }
 }
 
-/// A patch of one of the three older kinds; for server-side apply see [`Client::apply`].
+/// A patch of one of the three older kinds; for server-side apply see [`Client::apply`](crate::Client::apply).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Patch {
     /// RFC 7396.

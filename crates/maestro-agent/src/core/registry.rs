@@ -5,15 +5,8 @@ use std::sync::Arc;
 
 use crate::record::{Identity, Record};
 
-/// Something that a work must hear of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// Its record was removed, replaced or marked, and not by us.
-    Disturbed {
-        /// Name of the work.
-        work: String,
-    },
-}
+/// Names of works whose record was removed, replaced or marked, and not by us.
+pub(super) type Disturbed = Vec<String>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Knowledge {
@@ -71,11 +64,11 @@ impl Registry {
 
     /// All records, as they are now. A list is believed whatever was known: the versions of a cluster that was restored
     /// from a copy go back.
-    pub(super) fn replace(&mut self, records: Vec<Record>) -> Vec<Change> {
+    pub(super) fn replace(&mut self, records: Vec<Record>) -> Disturbed {
         self.knowledge = Knowledge::Complete;
         self.others.clear();
         let before = std::mem::take(&mut self.own);
-        let mut changes = Vec::new();
+        let mut disturbed = Vec::new();
         for record in records {
             if let Some(old) = before.get(&record.work)
                 && old.uid == record.uid
@@ -84,19 +77,19 @@ impl Registry {
                 // Known already; it is no news.
                 self.own.insert(record.work.clone(), record);
             } else {
-                changes.extend(self.put(record));
+                disturbed.extend(self.put(record));
             }
         }
         for (work, old) in before {
             if self.own.get(&work).is_none_or(|now| now.uid != old.uid) {
-                changes.push(Change::Disturbed { work });
+                disturbed.push(work);
             }
         }
-        changes
+        disturbed
     }
 
     /// A record as somebody wrote it.
-    pub(super) fn put(&mut self, record: Record) -> Vec<Change> {
+    pub(super) fn put(&mut self, record: Record) -> Disturbed {
         if self.identity.adopts(&record) {
             self.others.insert(record.name.clone(), record);
             return Vec::new();
@@ -111,11 +104,7 @@ impl Registry {
             None => record.deleting,
         };
         self.own.insert(work.clone(), record);
-        if disturbed {
-            vec![Change::Disturbed { work }]
-        } else {
-            Vec::new()
-        }
+        if disturbed { vec![work] } else { Vec::new() }
     }
 
     /// A record as we wrote it.
@@ -130,14 +119,12 @@ impl Registry {
     }
 
     /// A record is gone.
-    pub(super) fn gone(&mut self, record: &Record) -> Vec<Change> {
+    pub(super) fn gone(&mut self, record: &Record) -> Disturbed {
         self.others.remove(&record.name);
         match self.own.get(&record.work) {
             Some(known) if known.uid == record.uid => {
                 self.own.remove(&record.work);
-                vec![Change::Disturbed {
-                    work: record.work.clone(),
-                }]
+                vec![record.work.clone()]
             }
             _ => Vec::new(),
         }
