@@ -574,7 +574,13 @@ maestro:
 
 #[test]
 fn current_documents_pass_unchanged() {
-    for name in ["controlplane", "upstream-style"] {
+    for name in [
+        "controlplane",
+        "validation",
+        "dns",
+        "pullsecret",
+        "upstream-style",
+    ] {
         let path = adapters().join(name);
         let text = std::fs::read_to_string(path.join("task.yaml")).unwrap();
         let loaded = Loader::new(
