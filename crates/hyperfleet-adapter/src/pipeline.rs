@@ -9,13 +9,14 @@
 //! No state lives between events. `docs/protocol/adapter-pipeline.md` describes every phase.
 //!
 //! Reading order: [`event`], [`scope`] (what texts can see), [`outcome`] (what comes out), then the phases [`params`],
-//! [`preconditions`], [`resources`] with [`discovery`] and [`apply`], [`post`] with [`report`].
+//! [`preconditions`], [`resources`] with [`discovery`] and [`apply`], [`observe`] (policies), [`post`] with [`report`].
 
 mod apply;
 mod conditions;
 mod convert;
 mod discovery;
 pub(crate) mod event;
+mod observe;
 pub(crate) mod outcome;
 mod params;
 mod post;

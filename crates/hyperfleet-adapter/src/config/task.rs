@@ -7,6 +7,8 @@ pub(crate) mod files;
 pub(crate) mod names;
 pub(crate) mod read;
 mod read_call;
+mod read_params;
+mod read_post;
 mod read_resource;
 pub(crate) mod shape;
 
