@@ -23,7 +23,7 @@ mod sweeper;
 pub use courier::Courier;
 pub use herald::Herald;
 pub use hub::{AgentStream, Hub, SourceStream};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outbound, Outgoing, Sender};
 pub use resync::Held;
 pub use sweeper::sweep;
 

@@ -218,6 +218,7 @@ impl Service {
             probes.database.clone(),
             stop.clone(),
         ));
+        tasks.spawn(not_ready_from(stop.clone(), probes.health.clone()));
         tasks.spawn(say_alive(
             Arc::clone(&store),
             config.instance_heartbeat,
@@ -278,7 +279,6 @@ impl Service {
             }
             // One listener that ends takes the others along: half a server is worse than none.
             stop.cancel();
-            probes.health.shutting_down();
         }
         stop_writing.cancel();
         tasks.close();
@@ -439,6 +439,12 @@ async fn watch_database(store: Arc<dyn Store>, gate: Gate, stop: CancellationTok
         }
         was_up = Some(up);
     }
+}
+
+/// Load balancers must stop sending as soon as the end begins.
+async fn not_ready_from(stop: CancellationToken, health: Health) {
+    stop.cancelled().await;
+    health.shutting_down();
 }
 
 /// Tells the other servers on the database that this one lives.

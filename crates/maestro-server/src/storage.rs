@@ -250,6 +250,8 @@ pub struct Page<T> {
 pub enum Foreign {
     /// Another server committed these.
     Changes(Vec<Change>),
+    /// This server heard nothing for so long that changes are lost: everything has to be compared.
+    Gap,
 }
 
 /// Reminders of an unsettled row: after `first`, then twice as long each time, but never rarer than every 10 minutes, for

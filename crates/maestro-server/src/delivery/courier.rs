@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_wire::{Stamp, codec, proto};
-use tokio::sync::mpsc;
+use event_wire::{Stamp, codec};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::agenda::Why;
-use super::hub::{AgentStream, Hub, SpecWork};
+use super::hub::{AgentStream, FRESHNESS, Hub, SpecWork};
+use super::outgoing::{Outbound, Sender};
 use super::resync::{self, Held};
 use super::{Limits, encode};
 use crate::model::{Resource, ResourceId};
@@ -19,9 +19,6 @@ use crate::storage::{Error, Store};
 const BATCH_BYTES: usize = 256 * 1024;
 /// Rows read at once, at most.
 const BATCH_ROWS: usize = 64;
-/// Rows older than this are read again before they are sent: after a deletion was answered, no other server's stream may
-/// go on sending the old spec for long.
-const FRESHNESS: Duration = Duration::from_secs(1);
 /// First and longest pause after a failed read.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -34,7 +31,7 @@ pub struct Courier {
     /// The stream.
     pub stream: Arc<AgentStream>,
     /// Where events go.
-    pub out: mpsc::Sender<Result<proto::CloudEvent, Status>>,
+    pub out: Sender,
     /// How patient it is.
     pub limits: Limits,
 }
@@ -78,13 +75,14 @@ impl Courier {
             let work = tokio::select! {
                 biased;
                 work = self.stream.next(pace.rows()) => work,
-                () = async { if let Some(patience) = &mut patience { patience.await } }, if patience.is_some() => {
-                    patience = None;
-                    match self.send_unsettled().await {
-                        Ok(()) => {}
-                        Err(error) => tracing::warn!(consumer = %self.stream.cluster, %error, "Can't read what an agent lacks."),
+                () = async {
+                    match &mut patience {
+                        Some(patience) => patience.await,
+                        None => std::future::pending().await,
                     }
-                    continue;
+                } => {
+                    patience = None;
+                    SpecWork::Unsettled
                 }
             };
             let result = match work {
@@ -92,6 +90,7 @@ impl Courier {
                     patience = None;
                     self.resync(held).await
                 }
+                SpecWork::Unsettled => self.send_unsettled().await.map(|()| None),
                 SpecWork::Orphans(orphans) => self.delete_accepted(orphans).await,
                 SpecWork::Send(ids) => self.send(ids, &mut pace).await,
             };
@@ -107,7 +106,7 @@ impl Courier {
         }
     }
 
-    /// An agent that doesn't say what it has gets everything that isn't settled.
+    /// Everything that isn't settled: for an agent that doesn't say what it has, and after a gap.
     async fn send_unsettled(&self) -> Result<(), Error> {
         const PAGE: usize = 1000;
         let mut after = None;
@@ -115,7 +114,8 @@ impl Courier {
             let page = self
                 .store
                 .unsettled(&self.stream.cluster, after.as_ref(), PAGE)
-                .await?;
+                .await;
+            let page = page.inspect_err(|_| self.stream.retry_unsettled())?;
             let full = page.len() == PAGE;
             after = page.last().cloned();
             self.stream.add_backlog(page);
@@ -125,12 +125,11 @@ impl Courier {
         }
     }
 
-    async fn resync(&self, held: Held) -> Result<Option<Stop>, Error> {
+    async fn resync(&self, mut held: Held) -> Result<Option<Stop>, Error> {
         let cluster = &self.stream.cluster;
         let total = held.len();
         let mut lacking = 0;
-        let again = held.clone();
-        let compared = resync::compare(&*self.store, cluster, held, |ids| {
+        let compared = resync::compare(&*self.store, cluster, &mut held, |ids| {
             lacking += ids.len();
             self.stream.add_backlog(ids);
         })
@@ -138,7 +137,7 @@ impl Courier {
         let orphans = match compared {
             Ok(orphans) => orphans,
             Err(error) => {
-                self.stream.retry_resync(again);
+                self.stream.retry_resync(held);
                 return Err(error);
             }
         };
@@ -170,7 +169,11 @@ impl Courier {
                 self.stream.cluster.as_str(),
                 Stamp::now(),
             );
-            if let Err(stop) = self.emit(&id, || event.into()).await {
+            let outbound = Outbound {
+                event: event.into(),
+                stands: Box::new(|| true),
+            };
+            if let Err(stop) = self.emit(outbound).await {
                 return Some(stop);
             }
         }
@@ -229,32 +232,28 @@ impl Courier {
                 }
             };
             drop(row);
-            if let Err(stop) = self.emit(&id, || event).await {
+            let stream = Arc::clone(&self.stream);
+            let stands = Box::new(move || stream.still_stands(&id, why, read_at));
+            if let Err(stop) = self.emit(Outbound { event, stands }).await {
                 return Ok(Some(stop));
             }
         }
         Ok(None)
     }
 
-    /// Sends one event, unless something newer is known about its resource by the time that there is room.
-    async fn emit(
-        &self,
-        id: &ResourceId,
-        event: impl FnOnce() -> proto::CloudEvent,
-    ) -> Result<(), Stop> {
-        let permit = loop {
+    async fn emit(&self, outbound: Outbound) -> Result<(), Stop> {
+        loop {
             match tokio::time::timeout(self.limits.stall, self.out.reserve()).await {
-                Ok(Ok(permit)) => break permit,
+                Ok(Ok(permit)) => {
+                    permit.send(Ok(outbound));
+                    return Ok(());
+                }
                 Ok(Err(_)) => return Err(Stop::Closed),
                 // A Go agent can't read while it publishes.
                 Err(_) if self.stream.connection.is_publishing() => {}
                 Err(_) => return Err(Stop::Stalled),
             }
-        };
-        if !self.stream.is_stale(id) {
-            permit.send(Ok(event()));
         }
-        Ok(())
     }
 }
 

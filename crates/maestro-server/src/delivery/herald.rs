@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_wire::proto;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::agenda::StatusEntry;
 use super::hub::{Hub, SourceStream};
+use super::outgoing::{Outbound, Sender};
 use super::{Limits, encode};
 use crate::model::{Resource, ResourceId};
 use crate::storage::{Error, Removal, Store};
@@ -29,7 +29,7 @@ pub struct Herald {
     /// The stream.
     pub stream: Arc<SourceStream>,
     /// Where events go.
-    pub out: mpsc::Sender<Result<proto::CloudEvent, Status>>,
+    pub out: Sender,
     /// How patient it is.
     pub limits: Limits,
 }
@@ -135,7 +135,7 @@ impl Herald {
                 }
             };
             match message {
-                Ok(Some(message)) => self.emit(id.as_ref(), message).await?,
+                Ok(Some(message)) => self.emit(id, message).await?,
                 Ok(None) => {}
                 Err(error) => tracing::error!(
                     source = %self.stream.source,
@@ -148,19 +148,21 @@ impl Herald {
     }
 
     /// Sends one event, unless a newer status is known by the time that there is room.
-    async fn emit(&self, id: Option<&ResourceId>, message: proto::CloudEvent) -> Result<(), Stop> {
-        let permit = loop {
+    async fn emit(&self, id: Option<ResourceId>, event: proto::CloudEvent) -> Result<(), Stop> {
+        let stream = Arc::clone(&self.stream);
+        let stands = Box::new(move || id.as_ref().is_none_or(|id| stream.is_newest(id)));
+        let outbound = Outbound { event, stands };
+        loop {
             match tokio::time::timeout(self.limits.stall, self.out.reserve()).await {
-                Ok(Ok(permit)) => break permit,
+                Ok(Ok(permit)) => {
+                    permit.send(Ok(outbound));
+                    return Ok(());
+                }
                 Ok(Err(_)) => return Err(Stop::Closed),
                 Err(_) if self.stream.connection.is_publishing() => {}
                 Err(_) => return Err(Stop::Stalled),
             }
-        };
-        if !id.is_some_and(|id| self.stream.is_stale(id)) {
-            permit.send(Ok(message));
         }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -13,7 +14,9 @@ use super::resync::Held;
 use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
 
 /// Removals that wait for one source stream; one that is further behind is ended, so that its source lists again.
-pub(super) const MAX_REMOVALS: usize = 50_000;
+const MAX_REMOVALS: usize = 50_000;
+/// Rows older than this are read again before they are sent.
+pub(super) const FRESHNESS: Duration = Duration::from_secs(1);
 
 /// All open streams of this server.
 #[derive(Debug, Default)]
@@ -46,6 +49,8 @@ struct AgentState {
     resync: Option<Held>,
     /// Resources that this server doesn't know and the agent shall delete, with the agent's versions.
     orphans: Vec<(ResourceId, i64)>,
+    /// Changes were lost.
+    gap: bool,
 }
 
 /// A source's subscription.
@@ -64,7 +69,8 @@ pub struct SourceStream {
 #[derive(Debug, Default)]
 struct SourceState {
     agenda: StatusAgenda,
-    overflow: bool,
+    /// Something that the source should have learnt is lost: it has to list.
+    lost: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -177,6 +183,20 @@ impl Hub {
         }
     }
 
+    /// Changes were lost: agents get what they haven't settled, sources have to list again.
+    pub(super) fn gap(&self) {
+        let agents: Vec<_> = lock(&self.agents).values().flatten().cloned().collect();
+        for stream in agents {
+            lock(&stream.state).gap = true;
+            stream.wake.notify_one();
+        }
+        let sources: Vec<_> = lock(&self.sources).values().flatten().cloned().collect();
+        for stream in sources {
+            lock(&stream.state).lost = true;
+            stream.wake.notify_one();
+        }
+    }
+
     /// Sends rows to the agents of a cluster again.
     pub fn remind(&self, cluster: &ClusterName, id: &ResourceId) {
         for stream in self.agents_of(cluster) {
@@ -280,6 +300,8 @@ pub(super) enum SpecWork {
     Resync(Held),
     /// Tell it to delete what this server doesn't know.
     Orphans(Vec<(ResourceId, i64)>),
+    /// Send what it hasn't settled.
+    Unsettled,
     /// Look at these.
     Send(Vec<(ResourceId, Why)>),
 }
@@ -295,6 +317,9 @@ impl AgentStream {
                 let mut state = lock(&self.state);
                 if let Some(held) = state.resync.take() {
                     return SpecWork::Resync(held);
+                }
+                if std::mem::take(&mut state.gap) {
+                    return SpecWork::Unsettled;
                 }
                 if !state.orphans.is_empty() {
                     return SpecWork::Orphans(std::mem::take(&mut state.orphans));
@@ -319,6 +344,12 @@ impl AgentStream {
         self.wake.notify_one();
     }
 
+    /// Looks for what isn't settled again later.
+    pub(super) fn retry_unsettled(&self) {
+        lock(&self.state).gap = true;
+        self.wake.notify_one();
+    }
+
     /// Compares again later, unless the agent has said something newer.
     pub(super) fn retry_resync(&self, held: Held) {
         lock(&self.state).resync.get_or_insert(held);
@@ -336,9 +367,20 @@ impl AgentStream {
         self.wake.notify_one();
     }
 
-    /// Whether something newer is known about a resource than what is in hand.
-    pub(super) fn is_stale(&self, id: &ResourceId) -> bool {
-        lock(&self.state).agenda.contains(id)
+    /// Whether an event that was made of a row read at `read_at` still stands. If it doesn't, the row is looked at again:
+    /// because something newer is known, or because of its age alone. Another server may have deleted it meanwhile, and no
+    /// old spec may go out long after that was answered.
+    pub(super) fn still_stands(&self, id: &ResourceId, why: Why, read_at: Instant) -> bool {
+        let mut state = lock(&self.state);
+        if state.agenda.contains(id) {
+            return false;
+        }
+        if read_at.elapsed() > FRESHNESS {
+            state.agenda.add_fresh(id.clone(), why);
+            self.wake.notify_one();
+            return false;
+        }
+        true
     }
 }
 
@@ -351,7 +393,7 @@ impl SourceStream {
         loop {
             {
                 let mut state = lock(&self.state);
-                if state.overflow {
+                if state.lost {
                     return None;
                 }
                 let entries: Vec<_> = std::iter::from_fn(|| state.agenda.next())
@@ -379,7 +421,7 @@ impl SourceStream {
         if state.agenda.removals() < MAX_REMOVALS {
             state.agenda.add_removal(event);
         } else {
-            state.overflow = true;
+            state.lost = true;
         }
         self.wake.notify_one();
     }
@@ -390,8 +432,8 @@ impl SourceStream {
         self.wake.notify_one();
     }
 
-    /// Whether something newer is known about a resource than what is in hand.
-    pub(super) fn is_stale(&self, id: &ResourceId) -> bool {
-        lock(&self.state).agenda.contains_update(id)
+    /// Whether nothing newer is known about a resource than what is in hand.
+    pub(super) fn is_newest(&self, id: &ResourceId) -> bool {
+        !lock(&self.state).agenda.contains_update(id)
     }
 }

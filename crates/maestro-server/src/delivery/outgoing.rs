@@ -11,13 +11,21 @@ use tokio_stream::Stream;
 use tonic::Status;
 use uuid::Uuid;
 
-/// Events between a courier or herald and its connection. Small: what waits here can't be taken back when something
-/// newer is known.
-pub(super) const WINDOW: usize = 2;
+/// Events between a courier or herald and its connection.
+const WINDOW: usize = 2;
+
+/// An event on its way, and whether it still stands when its turn comes: the connection may have been busy for long.
+pub struct Outbound {
+    pub(super) event: proto::CloudEvent,
+    pub(super) stands: Box<dyn Fn() -> bool + Send>,
+}
+
+/// Where a courier or herald puts its events; an error ends the stream.
+pub type Sender = mpsc::Sender<Result<Outbound, Status>>;
 
 /// What tonic sends.
 pub struct Outgoing {
-    events: mpsc::Receiver<Result<proto::CloudEvent, Status>>,
+    events: mpsc::Receiver<Result<Outbound, Status>>,
     heartbeats: Option<Interval>,
     /// Counts the subscription until the stream is dropped.
     _counted: Box<dyn Send + Sync>,
@@ -26,10 +34,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// The stream, and where its events go in. Heartbeats start after a whole `interval`; `None` = none.
     #[must_use]
-    pub fn new(
-        interval: Option<Duration>,
-        counted: impl Send + Sync + 'static,
-    ) -> (mpsc::Sender<Result<proto::CloudEvent, Status>>, Self) {
+    pub fn new(interval: Option<Duration>, counted: impl Send + Sync + 'static) -> (Sender, Self) {
         let (sender, events) = mpsc::channel(WINDOW);
         let heartbeats = interval.map(|interval| {
             let mut ticks = interval_at(Instant::now() + interval, interval);
@@ -58,6 +63,12 @@ impl Stream for Outgoing {
         {
             return Poll::Ready(Some(Ok(heartbeat(Uuid::new_v4()))));
         }
-        self.events.poll_recv(cx)
+        // This is only asked when the connection has room, so what is checked here goes out at once.
+        loop {
+            match std::task::ready!(self.events.poll_recv(cx)) {
+                Some(Ok(outbound)) if !(outbound.stands)() => {}
+                next => return Poll::Ready(next.map(|next| next.map(|outbound| outbound.event))),
+            }
+        }
     }
 }

@@ -17,7 +17,14 @@ const STRANGERS_SHARE: usize = 10;
 /// What an agent says that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    versions: HashMap<ResourceId, i64>,
+    versions: HashMap<ResourceId, Entry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    version: i64,
+    /// There is a row for it.
+    known: bool,
 }
 
 /// What the agent has and this server doesn't.
@@ -34,7 +41,13 @@ impl From<ResourceVersionList> for Held {
         let versions = list
             .resource_versions
             .into_iter()
-            .map(|entry| (ResourceId::from(entry.resource_id), entry.resource_version))
+            .map(|entry| {
+                let held = Entry {
+                    version: entry.resource_version,
+                    known: false,
+                };
+                (ResourceId::from(entry.resource_id), held)
+            })
             .collect();
         Self { versions }
     }
@@ -53,11 +66,22 @@ impl Held {
         self.versions.is_empty()
     }
 
-    /// Crosses a row off and tells whether the agent should get it: always while it is deleting, else when its version
-    /// is newer than the agent's.
+    /// Ticks a row off and tells whether the agent should get it: always while it is deleting, else when its version is
+    /// newer than the agent's.
     fn lacks(&mut self, row: &Version) -> bool {
-        let held = self.versions.remove(&row.id).unwrap_or(0);
+        let held = self.versions.get_mut(&row.id).map_or(0, |entry| {
+            entry.known = true;
+            entry.version
+        });
         row.deleting || row.version == 0 || row.version > held
+    }
+
+    /// What no row was seen for.
+    fn unknown(&self) -> HashMap<ResourceId, i64> {
+        let unknown = self.versions.iter().filter(|(_, entry)| !entry.known);
+        unknown
+            .map(|(id, entry)| (id.clone(), entry.version))
+            .collect()
     }
 }
 
@@ -66,10 +90,12 @@ impl Held {
 pub(super) async fn compare(
     store: &dyn Store,
     cluster: &ClusterName,
-    mut held: Held,
+    held: &mut Held,
     mut send: impl FnMut(Vec<ResourceId>),
 ) -> Result<Orphans, Error> {
-    let total = held.len();
+    for entry in held.versions.values_mut() {
+        entry.known = false;
+    }
     let mut after = None;
     loop {
         let page = store.versions(cluster, after.as_ref(), PAGE).await?;
@@ -85,35 +111,39 @@ pub(super) async fn compare(
             break;
         }
     }
-    judge(store, cluster, held, total).await
+    judge(store, cluster, held.unknown(), held.len()).await
 }
 
+/// Decides about the ids that no row was seen for; `total` is the length of the agent's list.
 async fn judge(
     store: &dyn Store,
     cluster: &ClusterName,
-    mut held: Held,
+    mut unknown: HashMap<ResourceId, i64>,
     total: usize,
 ) -> Result<Orphans, Error> {
     let mut orphans = Orphans::default();
-    if held.is_empty() || !store.is_registered(cluster).await? {
-        orphans.suspicious = held.versions.into_iter().collect();
+    if unknown.is_empty() {
         return Ok(orphans);
     }
-    let unknown: Vec<ResourceId> = held.versions.keys().cloned().collect();
-    for ids in unknown.chunks(PAGE) {
+    if !store.is_registered(cluster).await? {
+        orphans.suspicious.extend(unknown);
+        return Ok(orphans);
+    }
+    let ids: Vec<ResourceId> = unknown.keys().cloned().collect();
+    for ids in ids.chunks(PAGE) {
         let dead = store.tombstones(cluster, ids).await?;
-        // Created while the pages were read, or moved behind the cursor.
+        // Created while the pages were read.
         for row in store.resources(ids).await? {
-            held.versions.remove(&row.id);
+            unknown.remove(&row.id);
         }
         for id in dead {
-            orphans.delete.extend(held.versions.remove_entry(&id));
+            orphans.delete.extend(unknown.remove_entry(&id));
         }
     }
-    if held.versions.len() <= tolerated(total) {
-        orphans.delete.extend(held.versions);
+    if unknown.len() <= tolerated(total) {
+        orphans.delete.extend(unknown);
     } else {
-        orphans.suspicious.extend(held.versions);
+        orphans.suspicious.extend(unknown);
     }
     orphans.delete.sort_unstable();
     Ok(orphans)
@@ -135,20 +165,30 @@ mod tests {
         }
     }
 
+    fn held(entries: &[(&str, i64)]) -> Held {
+        let entry = |(id, version): &(&str, i64)| {
+            (
+                ResourceId::from(*id),
+                Entry {
+                    version: *version,
+                    known: false,
+                },
+            )
+        };
+        Held {
+            versions: entries.iter().map(entry).collect(),
+        }
+    }
+
     #[test]
     fn f9_only_what_is_outdated_or_unknown_is_sent() {
-        let mut held = Held {
-            versions: [("a".into(), 2), ("b".into(), 1), ("x".into(), 7)].into(),
-        };
-        assert!(!held.lacks(&row("a", 2, false)), "current");
-        assert!(held.lacks(&row("b", 2, false)), "outdated");
-        assert!(held.lacks(&row("c", 1, false)), "not listed");
-        assert_eq!(held.versions, [("x".into(), 7)].into());
-        let mut held = Held {
-            versions: [("a".into(), 9)].into(),
-        };
+        let mut agent = held(&[("a", 2), ("b", 1), ("x", 7)]);
+        assert!(!agent.lacks(&row("a", 2, false)), "current");
+        assert!(agent.lacks(&row("b", 2, false)), "outdated");
+        assert!(agent.lacks(&row("c", 1, false)), "not listed");
+        assert_eq!(agent.unknown(), [("x".into(), 7)].into());
         assert!(
-            held.lacks(&row("a", 2, true)),
+            held(&[("a", 9)]).lacks(&row("a", 2, true)),
             "a deletion is sent whatever the version"
         );
     }

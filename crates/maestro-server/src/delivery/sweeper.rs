@@ -44,6 +44,7 @@ pub async fn sweep(
                 }
             } => match changes {
                 Some(Foreign::Changes(changes)) => changes.iter().for_each(|change| hub.changed(change)),
+                Some(Foreign::Gap) => hub.gap(),
                 None => foreign = None,
             },
         }

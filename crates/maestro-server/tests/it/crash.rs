@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::harness::{
-    Agent, DEADLINE, Source, bundle, config_map, impatient, postgres, sqlite_file, try_connect,
+    Agent, DEADLINE, Source, bundle, config_map, impatient, postgres, try_connect,
 };
 
 /// How often the server is killed.
@@ -115,9 +115,9 @@ type Known = Arc<Mutex<BTreeMap<String, (i64, bool)>>>;
 
 #[tokio::test]
 async fn after_kill_9_every_accepted_write_is_delivered_on_sqlite() {
-    let Database::Sqlite(path) = sqlite_file().database else {
-        panic!()
-    };
+    // On a disk, so that what is killed is what users have.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("maestro.db");
     kill_and_look(&format!("sqlite:{}", path.display())).await;
 }
 

@@ -7,9 +7,10 @@ use maestro_server::Config;
 use serde_json::json;
 use tonic::Code;
 
-use crate::harness::{Server, bundle, condition, config_map, impatient};
+use crate::harness::{Server, bundle, condition, config_map, impatient, large_bundle};
 
 on_both!(
+    f1_a_backlog_of_deletions_delays_no_other_cluster,
     f2_an_agent_that_goes_on_reporting_is_reminded,
     f3_an_unacknowledged_deletion_is_sent_again,
     f5_after_a_deletion_no_live_spec_leaves_the_server,
@@ -24,6 +25,56 @@ on_both!(
     a_status_of_an_earlier_life_is_left_out,
     a_work_deleted_and_made_again_is_two_lives,
 );
+
+async fn f1_a_backlog_of_deletions_delays_no_other_cluster(config: Config) {
+    const BACKLOG: usize = 80;
+    let server = Server::start(impatient(config)).await;
+    for cluster in ["away", "here"] {
+        server.cluster(cluster).await;
+    }
+    let (source, agent) = (server.source("s1").await, server.agent("here").await);
+    let mut specs = agent.join(&[]).await;
+    let retries = tokio::spawn({
+        let source = source.clone();
+        async move {
+            for number in 0..BACKLOG {
+                source
+                    .create(&format!("a{number}"), "away", &bundle(&[config_map("a")]))
+                    .await
+                    .unwrap();
+            }
+            for _ in 0..3 {
+                for number in 0..BACKLOG {
+                    source.delete(&format!("a{number}"), "away").await.unwrap();
+                }
+            }
+        }
+    });
+    let mut slowest = Duration::ZERO;
+    let mut number = 0;
+    while !retries.is_finished() || number < 20 {
+        let started = std::time::Instant::now();
+        source
+            .create(&format!("h{number}"), "here", &bundle(&[config_map("a")]))
+            .await
+            .unwrap();
+        let spec = specs.until(|event| event.id == format!("h{number}")).await;
+        slowest = slowest.max(started.elapsed());
+        agent.applied(&spec).await.unwrap();
+        number += 1;
+    }
+    retries.await.unwrap();
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    // Each deletion reaches the agent once it comes.
+    let mut specs = server.agent("away").await.join(&[]).await;
+    assert!(
+        specs
+            .collect(BACKLOG)
+            .await
+            .values()
+            .all(|event| event.deleting)
+    );
+}
 
 async fn f2_an_agent_that_goes_on_reporting_is_reminded(config: Config) {
     let server = Server::start(impatient(config)).await;
@@ -405,4 +456,46 @@ async fn a_work_deleted_and_made_again_is_two_lives(config: Config) {
             .until(|status| status.condition("Deleted").is_some())
             .await;
     }
+}
+
+/// I1: what waits for a slow agent is not sent when its turn comes long after the deletion.
+#[tokio::test]
+async fn an_old_spec_does_not_overtake_its_deletion_on_a_slow_stream() {
+    const WORKS: usize = 30;
+    let one = Server::start(crate::harness::postgres().await).await;
+    let two = Server::start(Config {
+        instance_id: "two".into(),
+        ..one.config()
+    })
+    .await;
+    one.cluster("c1").await;
+    let source = one.source("s1").await;
+    // The agent's stream is on the other server, and it doesn't read yet.
+    let mut specs = two.agent("c1").await.join(&[]).await;
+    for number in 0..WORKS {
+        source
+            .create(&format!("r{number}"), "c1", &large_bundle(400_000))
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for number in 0..WORKS {
+        source.delete(&format!("r{number}"), "c1").await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // What the windows and buffers of the connection held already may be live; the rest is not.
+    let (mut live, mut deleted) = (0, std::collections::BTreeSet::new());
+    while deleted.len() < WORKS {
+        let event = specs.next().await;
+        if event.deleting {
+            deleted.insert(event.id);
+        } else {
+            assert!(
+                !deleted.contains(&event.id),
+                "a live spec after its deletion"
+            );
+            live += 1;
+        }
+    }
+    assert!(live < WORKS / 2, "{live} old specs were sent");
 }

@@ -54,6 +54,11 @@ impl Server {
         self.config.clone()
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addresses.rest)
     }
@@ -135,11 +140,17 @@ pub async fn try_connect(
         .max_encoding_message_size(64 * 1024 * 1024))
 }
 
-/// An address of a database on disk that nobody uses.
-pub fn sqlite_file() -> Config {
-    let folder = tempfile::tempdir().unwrap().keep();
+/// A folder that goes with the test; in memory where the system allows it, for commits there cost nothing.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
+/// A server with its data in a file of the folder.
+pub fn sqlite_in(folder: &tempfile::TempDir) -> Config {
     Config {
-        database: Database::Sqlite(folder.join("maestro.db")),
+        database: Database::Sqlite(folder.path().join("maestro.db")),
         ..Config::default()
     }
 }

@@ -12,7 +12,8 @@ macro_rules! on_both {
         mod $name {
             #[tokio::test]
             async fn sqlite() {
-                super::$name(crate::harness::sqlite_file()).await;
+                let folder = crate::harness::folder();
+                super::$name(crate::harness::sqlite_in(&folder)).await;
             }
 
             #[tokio::test]

@@ -1,6 +1,7 @@
 //! The contract of a storage, below the server: what each method of the trait promises, on both databases.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ macro_rules! on_all_stores {
 
             #[tokio::test]
             async fn sqlite() {
-                super::$name(super::file()).await;
+                let folder = crate::harness::folder();
+                super::$name(super::file(folder.path())).await;
             }
 
             #[tokio::test]
@@ -52,8 +54,7 @@ fn memory() -> Arc<dyn Store> {
     Arc::new(Sqlite::in_memory().unwrap())
 }
 
-fn file() -> Arc<dyn Store> {
-    let folder = tempfile::tempdir().unwrap().keep();
+fn file(folder: &Path) -> Arc<dyn Store> {
     Arc::new(Sqlite::open(&folder.join("a.db")).unwrap())
 }
 

@@ -57,7 +57,9 @@ async fn writes_survive_reopening_and_migrations_run_once() {
 
 #[tokio::test]
 async fn one_failing_write_undoes_only_itself() {
-    for database in [Database::in_memory(STEPS).unwrap(), on_disk()] {
+    let folder = tempfile::tempdir().unwrap();
+    let on_disk = Database::open(&folder.path().join("a.db"), STEPS).unwrap();
+    for database in [Database::in_memory(STEPS).unwrap(), on_disk] {
         // Holds the writer, so that all of the following writes share one transaction.
         let (release, wait) = mpsc::channel::<()>();
         let gate = tokio::spawn({
@@ -110,9 +112,4 @@ async fn one_failing_write_undoes_only_itself() {
         };
         assert_eq!(constraint, "parent.id");
     }
-}
-
-fn on_disk() -> Database {
-    let folder = tempfile::tempdir().unwrap().keep();
-    Database::open(&folder.join("a.db"), STEPS).unwrap()
 }

@@ -1,6 +1,7 @@
 //! What other servers on the same database change: their notifications, and a look at the tables whenever some may have
 //! been missed.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +21,10 @@ const GROUP: usize = 500;
 const QUEUE: usize = 16;
 /// Tables are read this far back from the last time that all was well: transactions commit later than they begin.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
+/// After a longer gap events may have been removed unseen (they are kept for 15 minutes).
+const LONGEST_GAP: SignedDuration = SignedDuration::from_mins(10);
+/// How long it is remembered what was passed on: longer than any look back.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
 /// Pause after a failed look-up.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -32,6 +37,8 @@ pub(super) fn watch(
     let notices = listen(config, &[EVENTS, STATUS_EVENTS], stop.clone())?;
     let (changes, receiver) = mpsc::channel(QUEUE);
     let watcher = Watcher {
+        passed: VecDeque::new(),
+        passed_ids: HashSet::new(),
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
@@ -47,6 +54,9 @@ pub(super) fn watch(
 }
 
 struct Watcher {
+    /// Events that were passed on lately, oldest first: tables are read with an overlap.
+    passed: VecDeque<(Timestamp, String)>,
+    passed_ids: HashSet<String>,
     reads: Pool,
     instance: Instance,
     changes: mpsc::Sender<Foreign>,
@@ -72,6 +82,12 @@ impl Watcher {
             }
             let since = resync.then(|| self.seen - OVERLAP);
             let started = now();
+            if resync && started.duration_since(self.seen) > LONGEST_GAP {
+                tracing::warn!("Heard nothing from the database for long: everything is compared.");
+                if self.changes.send(Foreign::Gap).await.is_err() {
+                    return;
+                }
+            }
             let changes = loop {
                 match self.look_up(&events, &status_events, since).await {
                     Ok(changes) => break changes,
@@ -84,6 +100,7 @@ impl Watcher {
             if resync {
                 self.seen = started;
             }
+            let changes = self.new_ones(changes, started);
             let passed =
                 changes.is_empty() || self.changes.send(Foreign::Changes(changes)).await.is_ok();
             if !passed {
@@ -92,12 +109,33 @@ impl Watcher {
         }
     }
 
+    /// The changes whose events weren't passed on before.
+    fn new_ones(&mut self, changes: Vec<(String, Change)>, now: Timestamp) -> Vec<Change> {
+        while self
+            .passed
+            .front()
+            .is_some_and(|(at, _)| now.duration_since(*at) > REMEMBERED)
+        {
+            if let Some((_, event)) = self.passed.pop_front() {
+                self.passed_ids.remove(&event);
+            }
+        }
+        let mut fresh = Vec::new();
+        for (event, change) in changes {
+            if self.passed_ids.insert(event.clone()) {
+                self.passed.push_back((now, event));
+                fresh.push(change);
+            }
+        }
+        fresh
+    }
+
     async fn look_up(
         &self,
         events: &[String],
         status_events: &[String],
         since: Option<Timestamp>,
-    ) -> Result<Vec<Change>, Error> {
+    ) -> Result<Vec<(String, Change)>, Error> {
         let mut changes = Vec::new();
         if events.is_empty() && status_events.is_empty() && since.is_none() {
             return Ok(changes);
@@ -123,7 +161,7 @@ async fn specs(
     ids: &[String],
     since: Option<Timestamp>,
     instance: &Instance,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<(String, Change)>,
 ) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
@@ -145,11 +183,12 @@ async fn specs(
             _ => SpecChange::Updated,
         };
         let id = row.try_get::<_, &str>(1)?.into();
-        changes.push(Change::Spec {
+        let change = Change::Spec {
             id,
             cluster: cluster.into(),
             kind,
-        });
+        };
+        changes.push((event.to_owned(), change));
     }
     Ok(())
 }
@@ -159,7 +198,7 @@ async fn statuses(
     ids: &[String],
     since: Option<Timestamp>,
     instance: &Instance,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<(String, Change)>,
 ) -> Result<(), Error> {
     // A Go server leaves the source out of updates.
     let statement = client
@@ -179,14 +218,15 @@ async fn statuses(
             continue;
         }
         let (id, source) = (id.into(), source.into());
-        changes.push(match row.try_get::<_, Option<&str>>(3)? {
+        let change = match row.try_get::<_, Option<&str>>(3)? {
             Some("StatusDelete") => Change::Removed {
                 id,
                 source,
                 event: event.to_owned(),
             },
             _ => Change::Status { id, source },
-        });
+        };
+        changes.push((event.to_owned(), change));
     }
     Ok(())
 }
