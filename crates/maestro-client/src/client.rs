@@ -7,10 +7,17 @@ use std::{
 
 use manifestwork::{Executor, ManifestWork};
 
-use crate::{Bundles, Config, Consumers, Error, Works, grpc::Grpc, rest::Rest, token::TokenSource};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Bundles, Config, Consumers, Error, Works, grpc::Grpc, rest::Rest, token::TokenSource,
+    watch::feed::Feed,
+};
 
 /// Executors that are remembered at most.
 const MAX_EXECUTORS: usize = 10_000;
+/// Pages that the watches of one client ask for at the same time.
+const LISTS_AT_ONCE: usize = 4;
 
 type Executors = HashMap<String, (i64, Executor)>;
 
@@ -25,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) rest: Rest,
     pub(crate) grpc: Grpc,
+    /// The one subscription of all watches.
+    pub(crate) feed: Feed,
+    /// Turns of watches that list.
+    pub(crate) lists: Semaphore,
     /// Version and executor by resource id, as last sent or seen: upstream's REST API doesn't show executors.
     executors: Mutex<Executors>,
 }
@@ -55,6 +66,8 @@ impl Client {
                 config,
                 rest,
                 grpc,
+                feed: Feed::new(),
+                lists: Semaphore::new(LISTS_AT_ONCE),
                 executors: Mutex::default(),
             }),
             operation_id: None,

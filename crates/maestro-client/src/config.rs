@@ -38,6 +38,8 @@ pub struct Config {
     pub max_response_size: usize,
     /// Works per page of a list. Default 200.
     pub page_size: u32,
+    /// Bytes of status reports that wait for a watch that isn't read; beyond that it lists again. Default 32 MiB.
+    pub watch_buffer: usize,
     /// HTTP `User-Agent`.
     pub user_agent: String,
 }
@@ -85,6 +87,7 @@ impl Default for Config {
             max_message_size: 16 * 1024 * 1024,
             max_response_size: 256 * 1024 * 1024,
             page_size: 200,
+            watch_buffer: 32 * 1024 * 1024,
             user_agent: concat!("maestro-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     Client, Error,
-    bundle::{Page, quotable, segment},
+    bundle::{Page, in_circles, quotable, segment},
     rest::Call,
 };
 
@@ -66,16 +66,13 @@ impl Consumers {
             };
             let page = self.page(search).await?;
             let count = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
-            let moved = match (all.last(), page.items.last()) {
-                (Some(before), Some(last)) => last.id > before.id,
-                (None, Some(_)) => true,
-                (_, None) => return Ok(all),
-            };
-            if !moved {
-                return Err(Error::protocol(
-                    "the server lists consumers in no stable order",
-                ));
+            if page.items.is_empty() {
+                return Ok(all);
             }
+            in_circles(
+                all.last().map(|last| last.id.as_str()),
+                page.items.iter().map(|item| item.id.as_str()),
+            )?;
             all.extend(page.items);
             if page.total <= count {
                 return Ok(all);

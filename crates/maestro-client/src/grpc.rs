@@ -120,7 +120,7 @@ impl Grpc {
             }
             Err(_) => {
                 // The connection may be half open; the next call makes a new one.
-                *self.lock() = None;
+                self.forget_connection();
                 Err((
                     Error::Timeout {
                         address: self.config.grpc_address.clone(),
@@ -166,6 +166,11 @@ impl Grpc {
                 limit,
             })
         })
+    }
+
+    /// Publishes connect anew: the server was silent on a connection of the same kind.
+    pub(crate) fn forget_connection(&self) {
+        *self.lock() = None;
     }
 
     /// Why a subscription ended.

@@ -43,4 +43,4 @@ pub use patch::Patch;
 pub use selector::LabelSelector;
 pub use service_runtime::tls::ClientFiles as Tls;
 pub use watch::{Watch, WatchEvent, WatchOptions};
-pub use works::{Applied, Deletion, ListOptions, Works, retry_on_conflict};
+pub use works::{Applied, Deletion, Deletions, ListOptions, WorkName, Works, retry_on_conflict};

@@ -1,22 +1,29 @@
 //! Following works over everything that can happen on the way.
 //!
-//! A watch opens a status subscription, waits until the server has registered it, and only then lists: what is stored
-//! before the list is in the list, what is stored after it comes through the subscription. When the subscription ends, or is silent
-//! for too long, the same happens again, and the list is compared with what was told before. So
+//! All watches of a client share one status subscription, which is opened by the first and closed by the last. A watch waits
+//! until the server has registered it, and only then lists: what is stored before the list is in the list, what is stored after
+//! it comes through the subscription. When the subscription ends, or is silent for too long, the same happens again, and the
+//! list is compared with what was told before. So
 //! - each work is told once as [`WatchEvent::Added`], then as [`WatchEvent::Modified`] whenever it differs from what was told;
 //! - a work never goes back to an older version or an older status;
 //! - the end of a work is told exactly once as [`WatchEvent::Deleted`], also if it ended while nobody was connected.
 //!
-//! Between two lists only statuses are streamed. A change of the spec is told with the first status for it or by the next list.
+//! Between two lists only statuses are streamed. A change of the spec is told with the first status for it or by the next list;
+//! [`WatchOptions::relist_every`] asks for more lists.
 //!
-//! A watch that isn't read stops reading from the server, never others. It ends when it is dropped.
+//! A watch that isn't read holds up nobody. The latest report of each work waits for it; beyond
+//! [`Config::watch_buffer`](crate::Config::watch_buffer) bytes they are dropped, and the watch lists again when it is read.
+//! It ends when it is dropped.
 
+pub(crate) mod feed;
+mod mailbox;
 mod session;
 mod tracker;
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::Stream;
@@ -26,7 +33,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Error, LabelSelector, Works};
 
-/// Events that wait for a reader; the reader's pace is the stream's beyond that.
+/// Events that wait for a reader; beyond that reports wait, the latest of each work.
 const BUFFER: usize = 64;
 
 /// What to follow.
@@ -36,6 +43,9 @@ pub struct WatchOptions {
     pub label_selector: LabelSelector,
     /// Only the work with this name; works of one consumer only.
     pub name: Option<String>,
+    /// Lists again this often and tells what differs; none means only after interruptions. Brings changes of specs that no agent
+    /// has reported about yet.
+    pub relist_every: Option<Duration>,
 }
 
 /// What happened.

@@ -1,5 +1,7 @@
 //! Works of one consumer or of all.
 
+use futures::StreamExt as _;
+
 use event_wire::{Action, Stamp, codec::source};
 use manifestwork::{ManifestWork, ids};
 
@@ -13,6 +15,9 @@ use crate::{
 
 /// How often [`Works::apply`] and [`Works::edit`] read again after somebody else changed the work in between.
 pub const CONFLICT_TRIES: u32 = 5;
+
+/// Works whose deletion [`Works::delete_matching`] asks for at the same time.
+const DELETIONS_AT_ONCE: usize = 8;
 
 const RESOURCE: &str = "manifestworks.work.open-cluster-management.io";
 
@@ -52,6 +57,55 @@ pub enum Deletion {
     AlreadyRequested,
     /// There is none.
     Absent,
+}
+
+/// A work within its consumer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkName {
+    /// The consumer.
+    pub consumer: String,
+    /// The work's name.
+    pub name: String,
+}
+
+/// What [`Works::delete_matching`] did.
+#[derive(Debug, Clone, Default)]
+pub struct Deletions {
+    /// The server has taken the request; each is gone once its agent has confirmed.
+    pub requested: Vec<WorkName>,
+    /// Somebody had asked for these before.
+    pub already_requested: Vec<WorkName>,
+    /// Could not be asked for. Doing it again tries only these.
+    pub failed: Vec<(WorkName, Error)>,
+}
+
+// === impl WorkName ===
+
+impl WorkName {
+    /// The name of a work.
+    #[must_use]
+    pub fn of(work: &ManifestWork) -> Self {
+        Self {
+            consumer: work.metadata.namespace.clone(),
+            name: work.metadata.name.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for WorkName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.consumer, self.name)
+    }
+}
+
+// === impl Deletions ===
+
+impl Deletions {
+    /// True if every work was asked to go.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty()
+    }
 }
 
 // === impl Applied ===
@@ -124,7 +178,7 @@ impl Works {
             };
             let matching = page
                 .into_iter()
-                .map(ManifestWork::from)
+                .map(|bundle| self.with_executor(bundle))
                 .filter(|work| options.label_selector.matches(&work.metadata.labels));
             works.extend(matching.take(limit - works.len()));
         }
@@ -284,11 +338,14 @@ impl Works {
     /// # Errors
     /// The call failed. An absent work is no error.
     pub async fn delete(&self, name: &str) -> Result<Deletion, Error> {
-        let mut work = match self.get(name).await {
-            Ok(work) => work,
-            Err(Error::NotFound { .. }) => return Ok(Deletion::Absent),
-            Err(error) => return Err(error),
-        };
+        match self.get(name).await {
+            Ok(work) => self.request_deletion(work).await,
+            Err(Error::NotFound { .. }) => Ok(Deletion::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn request_deletion(&self, mut work: ManifestWork) -> Result<Deletion, Error> {
         let already = work.metadata.is_deleting();
         plan::trace(&mut work, self.client.operation_id());
         work.metadata
@@ -305,26 +362,43 @@ impl Works {
         }
     }
 
-    /// Asks for the deletion of all works with these labels; returns their names. Doing it again continues where it stopped.
+    /// Asks for the deletion of all works with these labels.
+    ///
+    /// One work that can't be deleted doesn't keep others. Works that are being deleted already are left alone, so doing it
+    /// again continues where it stopped, also after a crash.
     ///
     /// # Errors
-    /// An empty selector, or a call failed.
-    pub async fn delete_matching(&self, selector: &LabelSelector) -> Result<Vec<String>, Error> {
+    /// An empty selector, or works couldn't be listed. What happened to single works is in the answer.
+    pub async fn delete_matching(&self, selector: &LabelSelector) -> Result<Deletions, Error> {
         if selector.is_empty() {
             return Err(Error::invalid("an empty selector would delete every work"));
         }
-        let works = self
-            .list(&ListOptions {
-                label_selector: selector.clone(),
-                limit: None,
-            })
-            .await?;
-        let mut names = Vec::with_capacity(works.len());
-        for work in works {
-            self.in_consumer(&work).delete(&work.metadata.name).await?;
-            names.push(work.metadata.name);
+        let mut deletions = Deletions::default();
+        let mut pages = self.pages(selector)?;
+        while let Some(page) = pages.next().await? {
+            let matching = page
+                .into_iter()
+                .map(ManifestWork::from)
+                .filter(|work| selector.matches(&work.metadata.labels));
+            let mut asked = futures::stream::iter(matching.map(|work| async move {
+                let name = WorkName::of(&work);
+                if work.metadata.is_deleting() {
+                    return (name, Ok(Deletion::AlreadyRequested));
+                }
+                let result = self.request_deletion(work).await;
+                (name, result)
+            }))
+            .buffer_unordered(DELETIONS_AT_ONCE);
+            while let Some((name, result)) = asked.next().await {
+                match result {
+                    Ok(Deletion::Requested) => deletions.requested.push(name),
+                    Ok(Deletion::AlreadyRequested) => deletions.already_requested.push(name),
+                    Ok(Deletion::Absent) => {}
+                    Err(error) => deletions.failed.push((name, error)),
+                }
+            }
         }
-        Ok(names)
+        Ok(deletions)
     }
 
     /// Follows works: first what is there, then every change, over reconnects. See [`crate::watch`].

@@ -1,240 +1,167 @@
-//! The task behind a watch: connect, list, stream, and again.
+//! The task behind a watch: wait for the subscription, list, follow, and again.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc};
 
-use event_wire::{Incoming, Subresource, codec::source, proto::CloudEvent};
 use manifestwork::ManifestWork;
-use tokio::sync::mpsc;
-use tonic::Streaming;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{WatchError, WatchEvent, WatchOptions, tracker::Tracker};
-use crate::{
-    Error, Works,
-    backoff::Backoff,
-    grpc::{ended, longest_wait},
+use super::{
+    WatchError, WatchEvent, WatchOptions,
+    feed::{Feed, Member},
+    mailbox::{Gap, Interest},
+    tracker::Tracker,
 };
+use crate::{Error, Works, backoff::Backoff, bundle::Pages, grpc::longest_wait};
 
-/// A session that lived this long was a good one: the next wait is short again.
-const GOOD_SESSION: Duration = Duration::from_secs(10);
-/// Bytes of status events that are held back while a list is read; more wait in the connection.
-const MAX_EARLY: usize = 32 * 1024 * 1024;
-
-/// Why a session ended.
+/// Why a round ended.
 enum End {
     /// Nobody reads any more.
     Dropped,
-    /// It will be tried again.
-    Failed(Error),
-}
-
-impl From<Error> for End {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
+    /// The subscription is another one, or none.
+    Link,
+    /// Reports were dropped: the reader was slow, or it is time for a list anyway.
+    Behind,
+    /// The list failed.
+    List(Error),
 }
 
 /// Runs until nobody reads any more.
 pub(super) async fn run(works: Works, options: WatchOptions, sender: mpsc::Sender<WatchEvent>) {
     let mut tracker = Tracker::new(works.consumer(), options.clone());
-    let mut backoff = Backoff::default();
+    let interest = Interest {
+        consumer: works.consumer().map(str::to_owned),
+        name: options.name.clone(),
+    };
+    let mut member = Feed::join(works.client(), interest);
     let output = Output { sender };
+    let mut backoff = Backoff::default();
     loop {
-        let started = Instant::now();
-        let error = match session(&works, &options, &mut tracker, &output).await {
-            Ok(never) => match never {},
-            Err(End::Dropped) => return,
-            Err(End::Failed(error)) => error,
+        let subscription = match member.open().await {
+            Ok(number) => number,
+            Err(error) => match output.interrupted(error).await {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
         };
-        if started.elapsed() >= GOOD_SESSION {
-            backoff.reset();
+        let round = Round {
+            works: &works,
+            options: &options,
+            member: &member,
+            output: &output,
+            subscription,
+        };
+        let end = match round.run(&mut tracker, &mut backoff).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        match end {
+            End::Dropped => return,
+            End::Link => {}
+            End::Behind => tracing::debug!("watch lists again"),
+            End::List(error) => {
+                let wait = backoff.next(longest_wait(&error));
+                tracing::debug!(error = %error, ?wait, "watch can't list");
+                if output.interrupted(error).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(wait).await;
+            }
         }
-        let wait = backoff.next(longest_wait(&error));
-        tracing::debug!(error = %error, ?wait, "watch interrupted");
-        if output
-            .send(WatchEvent::Interrupted(WatchError(error)))
-            .await
-            .is_err()
-        {
-            return;
-        }
-        tokio::time::sleep(wait).await;
     }
 }
 
-async fn session(
-    works: &Works,
-    options: &WatchOptions,
-    tracker: &mut Tracker,
-    output: &Output,
-) -> Result<Infallible, End> {
-    let mut stream = Statuses {
-        stream: works.client().shared.grpc.subscribe().await?,
-        works,
-        silence: works.client().shared.config.server_healthiness_timeout,
-    };
-    let mut early = Early::default();
-    tracker.begin_list();
-    let mut pages = match &options.name {
-        Some(_) => None,
-        None => Some(works.pages(&options.label_selector)?),
-    };
-    loop {
-        let page = {
-            let page = next_page(works, options, pages.as_mut());
-            tokio::pin!(page);
-            loop {
-                tokio::select! {
-                    page = &mut page => break page?,
-                    message = stream.next(), if early.has_room() => {
-                        if let Some((work, size)) = message? {
-                            early.keep(work, size);
-                        }
+/// One list and what follows it.
+struct Round<'a> {
+    works: &'a Works,
+    options: &'a WatchOptions,
+    member: &'a Member,
+    output: &'a Output,
+    subscription: u64,
+}
+
+impl Round<'_> {
+    async fn run(&self, tracker: &mut Tracker, backoff: &mut Backoff) -> Result<Infallible, End> {
+        self.member.begin();
+        self.list(tracker).await?;
+        // What came while the list was read.
+        while let Some(work) = self.member.take(self.subscription)? {
+            self.output.all(tracker.reported(owned(work))).await?;
+        }
+        self.output.send(WatchEvent::Synced).await?;
+        backoff.reset();
+        tracing::debug!("watch synced");
+        let due = self
+            .options
+            .relist_every
+            .map(|every| Instant::now() + every);
+        loop {
+            let work = self.member.next(self.subscription);
+            let work = match due {
+                None => work.await?,
+                Some(due) => tokio::time::timeout_at(due, work)
+                    .await
+                    .map_err(|_| End::Behind)??,
+            };
+            self.output.all(tracker.reported(owned(work))).await?;
+        }
+    }
+
+    async fn list(&self, tracker: &mut Tracker) -> Result<(), End> {
+        tracker.begin_list();
+        match &self.options.name {
+            Some(name) => {
+                let found = self.unless_closed(self.works.get(name)).await?;
+                match found {
+                    Ok(work) => self.output.all(tracker.listed(work)).await?,
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(End::List(error)),
+                }
+            }
+            None => {
+                let mut pages = self
+                    .works
+                    .pages(&self.options.label_selector)
+                    .map_err(End::List)?;
+                while let Some(page) = self
+                    .unless_closed(self.page(&mut pages))
+                    .await?
+                    .map_err(End::List)?
+                {
+                    for bundle in page {
+                        self.output.all(tracker.listed(bundle.into())).await?;
                     }
                 }
             }
-        };
-        let Some(page) = page else { break };
-        let last = options.name.is_some();
-        for work in page {
-            output.send_all(tracker.listed(work)).await?;
         }
-        if last {
-            break;
-        }
+        self.output.all(tracker.end_list()).await
     }
-    output.send_all(tracker.end_list()).await?;
-    for work in early.take() {
-        output.send_all(tracker.reported(work)).await?;
+
+    /// One page; a client with many watches doesn't ask for all of them at once.
+    async fn page(&self, pages: &mut Pages) -> Result<Option<Vec<crate::Bundle>>, Error> {
+        let _turn = self.works.client().shared.lists.acquire().await;
+        pages.next().await
     }
-    output.send(WatchEvent::Synced).await?;
-    tracing::debug!("watch synced");
-    loop {
-        if let Some((work, _)) = stream.next().await? {
-            output.send_all(tracker.reported(work)).await?;
+
+    /// Does something for as long as the subscription stands.
+    async fn unless_closed<T>(&self, what: impl Future<Output = T>) -> Result<T, End> {
+        tokio::select! {
+            done = what => Ok(done),
+            () = self.member.closed(self.subscription) => Err(End::Link),
         }
     }
 }
 
-/// The next works of the list; with a name there is one page with at most that work.
-async fn next_page(
-    works: &Works,
-    options: &WatchOptions,
-    pages: Option<&mut crate::bundle::Pages>,
-) -> Result<Option<Vec<ManifestWork>>, Error> {
-    match (&options.name, pages) {
-        (Some(name), _) => match works.get(name).await {
-            Ok(work) => Ok(Some(vec![work])),
-            Err(Error::NotFound { .. }) => Ok(Some(Vec::new())),
-            Err(error) => Err(error),
-        },
-        (None, Some(pages)) => Ok(pages
-            .next()
-            .await?
-            .map(|page| page.into_iter().map(ManifestWork::from).collect())),
-        (None, None) => Ok(None),
-    }
-}
-
-/// The reading end of a subscription.
-struct Statuses<'a> {
-    stream: Streaming<CloudEvent>,
-    works: &'a Works,
-    silence: Option<Duration>,
-}
-
-impl Statuses<'_> {
-    /// The next work with its size, or nothing if the message was a heartbeat or about something else.
-    ///
-    /// Cancel safe: a message is taken from the connection or not.
-    async fn next(&mut self) -> Result<Option<(ManifestWork, usize)>, Error> {
-        let grpc = &self.works.client().shared.grpc;
-        // The time spent elsewhere doesn't count as silence: each wait begins anew.
-        let message = match self.silence {
-            None => self.stream.message().await,
-            Some(limit) => tokio::time::timeout(limit, self.stream.message())
-                .await
-                .map_err(|_| {
-                    Error::unavailable(format!(
-                        "stream timeout: no heartbeat received for {limit:?}"
-                    ))
-                })?,
-        };
-        let message = message
-            .map_err(|status| grpc.subscription_ended(&status))?
-            .ok_or_else(|| grpc.subscription_ended(&ended()))?;
-        let size = prost_len(&message);
-        let event = match Incoming::from_proto(message) {
-            Ok(Incoming::Event(event)) => event,
-            Ok(Incoming::Heartbeat) => return Ok(None),
-            Err(error) => {
-                tracing::warn!(error = %error, "an event of the subscription can't be read");
-                return Ok(None);
-            }
-        };
-        if !event.event_type.data_type.is_manifest_bundles()
-            || event.event_type.subresource != Subresource::Status
-        {
-            return Ok(None);
-        }
-        match source::decode_status(&event) {
-            Ok(work) => {
-                if !work.spec.workload.manifests.is_empty() {
-                    self.works
-                        .client()
-                        .remember_executor(&work, work.metadata.generation);
-                }
-                Ok(Some((work, size)))
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, event = %event.id, "a status event can't be read");
-                Ok(None)
-            }
+impl From<Gap> for End {
+    fn from(gap: Gap) -> Self {
+        match gap {
+            Gap::Link => Self::Link,
+            Gap::Overflow => Self::Behind,
         }
     }
 }
 
-/// About how many bytes an event holds.
-fn prost_len(message: &CloudEvent) -> usize {
-    use event_wire::proto::cloud_event::Data;
-    match &message.data {
-        Some(Data::BinaryData(data)) => data.len(),
-        _ => 0,
-    }
-}
-
-/// Status events that came while the list was read: the last of each work, and the end of a work beside it.
-#[derive(Default)]
-struct Early {
-    works: BTreeMap<(String, bool), (ManifestWork, usize)>,
-    order: Vec<(String, bool)>,
-    size: usize,
-}
-
-impl Early {
-    fn has_room(&self) -> bool {
-        self.size < MAX_EARLY
-    }
-
-    fn keep(&mut self, work: ManifestWork, size: usize) {
-        let key = (work.metadata.uid.clone(), work.is_deleted());
-        self.size += size;
-        if let Some((_, before)) = self.works.insert(key.clone(), (work, size)) {
-            self.size -= before;
-            self.order.retain(|other| *other != key);
-        }
-        self.order.push(key);
-    }
-
-    fn take(mut self) -> Vec<ManifestWork> {
-        self.order
-            .iter()
-            .filter_map(|key| self.works.remove(key).map(|(work, _)| work))
-            .collect()
-    }
+fn owned(work: Arc<ManifestWork>) -> ManifestWork {
+    Arc::unwrap_or_clone(work)
 }
 
 /// The writing end of the watch.
@@ -247,10 +174,14 @@ impl Output {
         self.sender.send(event).await.map_err(|_| End::Dropped)
     }
 
-    async fn send_all(&self, events: Vec<WatchEvent>) -> Result<(), End> {
+    async fn all(&self, events: Vec<WatchEvent>) -> Result<(), End> {
         for event in events {
             self.send(event).await?;
         }
         Ok(())
+    }
+
+    async fn interrupted(&self, error: Error) -> Result<(), End> {
+        self.send(WatchEvent::Interrupted(WatchError(error))).await
     }
 }

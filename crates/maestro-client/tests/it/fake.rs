@@ -241,6 +241,14 @@ impl Fake {
         }
     }
 
+    /// Whether nobody is subscribed.
+    pub fn is_deserted(&self) -> bool {
+        self.data()
+            .subscribers
+            .iter()
+            .all(|(_, subscriber)| subscriber.is_closed())
+    }
+
     fn next_sequence(&self) -> String {
         let sequence = self
             .sequence

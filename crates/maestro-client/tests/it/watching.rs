@@ -321,3 +321,132 @@ async fn an_executor_seen_by_a_watch_is_kept() {
         with_executor.spec.executor
     );
 }
+
+#[tokio::test]
+async fn all_watches_of_a_client_share_one_subscription_and_the_last_one_closes_it() {
+    let fake = Fake::start().await;
+    let client = client(&fake);
+    client.works("c1").create(&work("w", "1")).await.unwrap();
+    let mut watches: Vec<Watch> = (0..30)
+        .map(|number| {
+            let works = match number % 3 {
+                0 => client.all_works(),
+                _ => client.works("c1"),
+            };
+            works.watch(WatchOptions::default())
+        })
+        .collect();
+    for watch in &mut watches {
+        assert_eq!(until_synced(watch).await, ["A w 1"]);
+    }
+    assert_eq!(fake.data().subscriptions, 1);
+    fake.report("w", json!({}));
+    for watch in &mut watches {
+        assert_eq!(next(watch).await, "M w 1");
+    }
+    watches.truncate(1);
+    fake.report("w", json!({"again": true}));
+    assert_eq!(next(&mut watches[0]).await, "M w 1");
+    watches.clear();
+    testkit::eventually("the subscription is closed", DEADLINE, async || {
+        fake.is_deserted().then_some(())
+    })
+    .await;
+    let mut late = client.works("c1").watch(WatchOptions::default());
+    assert_eq!(until_synced(&mut late).await, ["A w 1"]);
+    assert_eq!(fake.data().subscriptions, 2);
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_read_holds_up_no_other_and_catches_up_by_a_list() {
+    const WORKS: usize = 200;
+    let fake = Fake::start().await;
+    let client = Client::new(Config {
+        watch_buffer: 64 * 1024,
+        server_healthiness_timeout: Some(Duration::from_secs(5)),
+        ..config(&fake)
+    })
+    .unwrap();
+    let works = client.works("c1");
+    for number in 0..WORKS {
+        works
+            .create(&work(&format!("w{number}"), "1"))
+            .await
+            .unwrap();
+    }
+    let mut idle = works.watch(WatchOptions::default());
+    let mut busy = works.watch(WatchOptions::default());
+    assert_eq!(until_synced(&mut idle).await.len(), WORKS);
+    assert_eq!(until_synced(&mut busy).await.len(), WORKS);
+    works.delete("w0").await.unwrap();
+    fake.finish_deletion("w0");
+    assert_eq!(next(&mut busy).await, "D w0 1");
+    // Each round is more than what waits for the idle one.
+    for round in 0..3 {
+        for number in 1..WORKS {
+            fake.report(&format!("w{number}"), json!({ "round": round }));
+            assert_eq!(next(&mut busy).await, format!("M w{number} 1"));
+        }
+    }
+    assert_eq!(fake.data().subscriptions, 1, "nobody had to connect again");
+    let seen = until_synced(&mut idle).await;
+    let of = |name: &str| seen.iter().filter(|event| event.ends_with(name)).count();
+    assert_eq!(of("D w0 1"), 1, "exactly one end, also by comparison");
+    for number in 1..WORKS {
+        let told = of(&format!("M w{number} 1"));
+        assert!((1..=3).contains(&told), "w{number} told {told} times");
+    }
+    fake.report("w5", json!({"last": true}));
+    assert_eq!(next(&mut idle).await, "M w5 1");
+}
+
+#[tokio::test]
+async fn a_watch_that_lists_again_brings_what_no_agent_reported() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    let mut watch = client(&fake).works("c1").watch(WatchOptions {
+        relist_every: Some(Duration::from_millis(100)),
+        ..WatchOptions::default()
+    });
+    assert_eq!(until_synced(&mut watch).await, ["A w 1"]);
+    works.apply(&work("w", "2")).await.unwrap();
+    let mut seen = next(&mut watch).await;
+    while seen == "synced" {
+        seen = next(&mut watch).await;
+    }
+    assert_eq!(seen, "M w 2");
+    assert_eq!(fake.data().subscriptions, 1);
+}
+
+#[test]
+fn a_subscription_outlives_the_runtime_that_opened_it() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (servers, first, second) = (runtime(), runtime(), runtime());
+    let fake = servers.block_on(Fake::start());
+    let client = client(&fake);
+    let opened = first.block_on(async {
+        let mut watch = client.works("c1").watch(WatchOptions::default());
+        until_synced(&mut watch).await;
+        watch
+    });
+    let mut watch = second.block_on(async {
+        client.works("c1").create(&work("w", "1")).await.unwrap();
+        let mut watch = client.works("c1").watch(WatchOptions::default());
+        assert_eq!(until_synced(&mut watch).await, ["A w 1"]);
+        watch
+    });
+    first.shutdown_timeout(Duration::from_secs(5));
+    second.block_on(async {
+        until_synced(&mut watch).await;
+        fake.report("w", json!({}));
+        assert_eq!(next(&mut watch).await, "M w 1");
+    });
+    drop(opened);
+}

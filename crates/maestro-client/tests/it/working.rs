@@ -295,24 +295,45 @@ async fn f37_a_list_walks_all_pages_each_work_once() {
 }
 
 #[tokio::test]
-async fn works_are_deleted_by_label() {
+async fn f17_works_are_deleted_by_label_and_a_second_call_does_the_rest() {
     let fake = Fake::start().await;
-    let works = client(&fake).works("c1");
-    for name in ["a", "b", "c"] {
-        let mut work = work(name, "1");
-        work.metadata.labels.insert(
-            "cluster".into(),
-            if name == "c" { "other" } else { "x" }.into(),
-        );
-        works.create(&work).await.unwrap();
+    fake.consumer("c2");
+    let client = Client::new(Config {
+        page_size: 4,
+        ..config(&fake)
+    })
+    .unwrap();
+    for number in 0..10 {
+        let mut work = work(&format!("w{number}"), "1");
+        let label = if number == 9 { "other" } else { "x" };
+        work.metadata.labels.insert("cluster".into(), label.into());
+        if number == 8 {
+            work.metadata.namespace = "c2".into();
+        }
+        client.all_works().create(&work).await.unwrap();
     }
-    let mut deleted = works
-        .delete_matching(&"cluster=x".parse().unwrap())
-        .await
-        .unwrap();
-    deleted.sort();
-    assert_eq!(deleted, ["a", "b"]);
-    assert!(!works.get("c").await.unwrap().metadata.is_deleting());
+    let selector = "cluster=x".parse().unwrap();
+    fake.data()
+        .failures
+        .push((Status::permission_denied("not this one"), false));
+    let works = client.all_works();
+    let first = works.delete_matching(&selector).await.unwrap();
+    assert_eq!((first.requested.len(), first.failed.len()), (8, 1));
+    assert!(!first.is_complete());
+    let events = fake.data().published.len();
+    let second = works.delete_matching(&selector).await.unwrap();
+    assert_eq!(second.requested, [first.failed[0].0.clone()]);
+    assert_eq!(second.already_requested.len(), 8);
+    assert_eq!(fake.data().published.len(), events + 1, "only what is left");
+    assert!(
+        second
+            .already_requested
+            .iter()
+            .chain(&second.requested)
+            .any(|name| name.to_string() == "c2/w8")
+    );
+    let other = client.works("c1").get("w9").await.unwrap();
+    assert!(!other.metadata.is_deleting());
     assert!(
         works
             .delete_matching(&LabelSelector::default())

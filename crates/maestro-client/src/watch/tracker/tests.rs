@@ -207,7 +207,7 @@ fn only_what_was_asked_for_is_told() {
         Some("c"),
         WatchOptions {
             label_selector: "app=x".parse().unwrap(),
-            name: None,
+            ..WatchOptions::default()
         },
     );
     let labelled = |id: &str, label: &str, sequence| {

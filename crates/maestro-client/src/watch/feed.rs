@@ -1,0 +1,338 @@
+//! One status subscription for all watches of a client.
+//!
+//! ```text
+//!  server ──Subscribe──► reader task ──put──► Mailbox ──► watch (lists, tells differences)
+//!                                    ──put──► Mailbox ──► watch
+//! ```
+//!
+//! The first watch opens the subscription, the last one closes it. The reader never waits for a watch: a slow one loses its
+//! place in the stream and lists again ([`super::mailbox`]).
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use event_wire::{Incoming, Subresource, codec::source, proto::CloudEvent};
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use super::mailbox::{Gap, Interest, Link, Mailbox, Report};
+use crate::{
+    Client, Error,
+    backoff::Backoff,
+    grpc::{ended, longest_wait},
+};
+
+/// A subscription that lived this long was a good one: the next wait is short again.
+const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
+
+/// The subscription of a client; open while somebody watches.
+pub(crate) struct Feed {
+    state: Mutex<State>,
+}
+
+struct State {
+    members: Vec<Arc<Mailbox>>,
+    /// Stops the reader, if there is one.
+    reader: Option<CancellationToken>,
+    /// Which reader may speak: one that was stopped may still have something to say.
+    turn: u64,
+    link: Link,
+    /// How often the link changed; numbers its states.
+    changes: u64,
+}
+
+/// A watch's part in the subscription; leaves when it is dropped.
+pub(super) struct Member {
+    client: Client,
+    mailbox: Arc<Mailbox>,
+    /// Failures that were told.
+    told: u64,
+}
+
+/// The one who reads. However it ends, watches learn of it.
+struct Reader {
+    client: Client,
+    turn: u64,
+}
+
+// === impl Feed ===
+
+impl Feed {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                members: Vec::new(),
+                reader: None,
+                turn: 0,
+                link: Link::Opening,
+                changes: 0,
+            }),
+        }
+    }
+
+    /// Takes part. Must be called within a Tokio runtime.
+    pub(super) fn join(client: &Client, interest: Interest) -> Member {
+        let limit = client.shared.config.watch_buffer;
+        let mut state = client.shared.feed.lock();
+        state.start_reader(client);
+        let mailbox = Arc::new(Mailbox::new(interest, limit, state.link.clone()));
+        state.members.push(Arc::clone(&mailbox));
+        Member {
+            client: client.clone(),
+            mailbox,
+            told: 0,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn start_reader(&mut self, client: &Client) {
+        if self.reader.is_some() {
+            return;
+        }
+        self.turn += 1;
+        self.link = Link::Opening;
+        let stop = CancellationToken::new();
+        self.reader = Some(stop.clone());
+        let reader = Reader {
+            client: client.clone(),
+            turn: self.turn,
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                never = reader.run() => match never {},
+            }
+        });
+    }
+
+    fn set_link(&mut self, link: impl FnOnce(u64) -> Link) {
+        self.changes += 1;
+        self.link = link(self.changes);
+        self.tell_link();
+    }
+
+    fn tell_link(&self) {
+        for member in &self.members {
+            member.set_link(self.link.clone());
+        }
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// The number of the subscription, once there is one. Each failure to get one is told once.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn open(&mut self) -> Result<u64, Error> {
+        loop {
+            match self.mailbox.link() {
+                Link::Open(number) => return Ok(number),
+                Link::Broken(number, error) if number > self.told => {
+                    self.told = number;
+                    return Err(error);
+                }
+                Link::Abandoned => self.restart(),
+                Link::Broken(..) | Link::Opening => self.mailbox.changed().await,
+            }
+        }
+    }
+
+    /// From now on every report is kept: a list is about to begin.
+    pub(super) fn begin(&self) {
+        self.mailbox.begin();
+    }
+
+    /// Waits until the subscription is no longer the one with this number.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn closed(&self, subscription: u64) {
+        while matches!(self.mailbox.link(), Link::Open(number) if number == subscription) {
+            self.mailbox.changed().await;
+        }
+    }
+
+    /// A report that waits already.
+    pub(super) fn take(
+        &self,
+        subscription: u64,
+    ) -> Result<Option<Arc<manifestwork::ManifestWork>>, Gap> {
+        self.mailbox.take(subscription)
+    }
+
+    /// The next report.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn next(
+        &self,
+        subscription: u64,
+    ) -> Result<Arc<manifestwork::ManifestWork>, Gap> {
+        loop {
+            if let Some(work) = self.take(subscription)? {
+                return Ok(work);
+            }
+            self.mailbox.changed().await;
+        }
+    }
+
+    /// Reads on this runtime from now on: the one that did has ended.
+    fn restart(&self) {
+        let mut state = self.client.shared.feed.lock();
+        state.start_reader(&self.client);
+        state.tell_link();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.client.shared.feed.lock();
+        state
+            .members
+            .retain(|member| !Arc::ptr_eq(member, &self.mailbox));
+        if state.members.is_empty()
+            && let Some(reader) = state.reader.take()
+        {
+            state.turn += 1;
+            reader.cancel();
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    async fn run(&self) -> Infallible {
+        let mut backoff = Backoff::default();
+        loop {
+            let started = Instant::now();
+            let error = match self.subscription().await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            if started.elapsed() >= GOOD_SUBSCRIPTION {
+                backoff.reset();
+            }
+            let wait = backoff.next(longest_wait(&error));
+            tracing::debug!(error = %error, ?wait, "subscription lost");
+            self.tell(|state| state.set_link(|number| Link::Broken(number, error)));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Opens the subscription and hands out what it brings until it ends.
+    async fn subscription(&self) -> Result<Infallible, Error> {
+        let grpc = &self.client.shared.grpc;
+        let silence = self.client.shared.config.server_healthiness_timeout;
+        let mut stream = grpc.subscribe().await?;
+        self.tell(|state| state.set_link(Link::Open));
+        tracing::debug!("subscribed");
+        loop {
+            let message = next_message(&mut stream, silence)
+                .await
+                .inspect_err(|_| grpc.forget_connection())?;
+            let message = message
+                .map_err(|status| grpc.subscription_ended(&status))?
+                .ok_or_else(|| grpc.subscription_ended(&ended()))?;
+            if let Some(report) = self.report(message) {
+                self.tell(|state| {
+                    for member in &state.members {
+                        member.put(&report);
+                    }
+                });
+            }
+        }
+    }
+
+    /// What a message tells about a work; nothing if it is a heartbeat or about something else.
+    fn report(&self, message: CloudEvent) -> Option<Report> {
+        let size = size(&message);
+        let event = match Incoming::from_proto(message) {
+            Ok(Incoming::Event(event)) => event,
+            Ok(Incoming::Heartbeat) => return None,
+            Err(error) => {
+                tracing::warn!(error = %error, "an event of the subscription can't be read");
+                return None;
+            }
+        };
+        if !event.event_type.data_type.is_manifest_bundles()
+            || event.event_type.subresource != Subresource::Status
+        {
+            return None;
+        }
+        match source::decode_status(&event) {
+            Ok(work) => {
+                if !work.spec.workload.manifests.is_empty() {
+                    self.client
+                        .remember_executor(&work, work.metadata.generation);
+                }
+                Some(Report {
+                    work: Arc::new(work),
+                    size,
+                })
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, event = %event.id, "a status event can't be read");
+                None
+            }
+        }
+    }
+
+    /// Speaks to the members, unless it is another's turn.
+    fn tell(&self, what: impl FnOnce(&mut State)) {
+        let mut state = self.client.shared.feed.lock();
+        if state.turn == self.turn {
+            what(&mut state);
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // After a stop it is no longer our turn; otherwise the runtime ended, or we panicked.
+        self.tell(|state| {
+            state.reader = None;
+            state.set_link(|_| Link::Abandoned);
+        });
+    }
+}
+
+/// The next message. Any message shows that the server is alive, not only heartbeats.
+async fn next_message(
+    stream: &mut Streaming<CloudEvent>,
+    silence: Option<Duration>,
+) -> Result<Result<Option<CloudEvent>, tonic::Status>, Error> {
+    match silence {
+        None => Ok(stream.message().await),
+        Some(limit) => tokio::time::timeout(limit, stream.message())
+            .await
+            .map_err(|_| {
+                Error::unavailable(format!(
+                    "stream timeout: no heartbeat received for {limit:?}"
+                ))
+            }),
+    }
+}
+
+/// About how many bytes an event holds.
+fn size(message: &CloudEvent) -> usize {
+    use event_wire::proto::cloud_event::Data;
+    /// What a work takes beside its payload.
+    const OVERHEAD: usize = 1024;
+    match &message.data {
+        Some(Data::BinaryData(data)) => data.len() + OVERHEAD,
+        _ => OVERHEAD,
+    }
+}
