@@ -1,0 +1,251 @@
+//! Plays an operator or a client of the REST API: exact bytes in, exact bytes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use super::recording::What;
+use super::{Error, Stage};
+
+/// Where the paths of the API begin.
+pub const ROOT: &str = "/api/maestro/v1";
+/// How long an answer with all of its body may take, before scaling.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How much of a body a message shows, characters.
+const SHOWN: usize = 300;
+
+/// A client of one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    base: String,
+    client: reqwest::Client,
+    stage: Stage,
+    actor: Arc<str>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body as it came.
+    pub body: Bytes,
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// The body as text; what isn't UTF-8 is replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; null if it isn't.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The beginning of the body, for messages.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let text = self.text();
+        match text.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+            None => text,
+        }
+    }
+
+    /// A header, empty if there is none.
+    #[must_use]
+    pub fn header(&self, header: &str) -> &str {
+        self.headers
+            .get(header)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// A client for `http://host:port`.
+    ///
+    /// # Errors
+    /// The address isn't an URL.
+    pub fn new(base: &str, stage: &Stage) -> Result<Self, Error> {
+        service_runtime::install_crypto_provider();
+        let wrong = |why: String| Error::Address {
+            address: base.to_owned(),
+            why,
+        };
+        let url = reqwest::Url::parse(base).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("it must begin with http:// or https://".to_owned()));
+        }
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            client,
+            stage: stage.clone(),
+            actor: Arc::from("rest"),
+        })
+    }
+
+    /// GET of a path with query, from the root of the server.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn get(&self, path: &str) -> Result<Reply, Error> {
+        self.send("GET", path, &[], None).await
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Reply, Error> {
+        let started = self.stage.recording.now();
+        let outcome = self.exchange(method, path, headers, body).await;
+        self.stage.recording.add(
+            &self.actor,
+            What::Called {
+                started,
+                request: format!("{method} {path}"),
+                outcome: match &outcome {
+                    Ok(reply) => Ok(reply.status),
+                    Err(error) => Err(error.to_string()),
+                },
+            },
+        );
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Reply, Error> {
+        let failed = |why: String| Error::Rest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            why,
+        };
+        let verb = method
+            .parse::<reqwest::Method>()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut request = self.client.request(verb, format!("{}{path}", self.base));
+        for (header, value) in headers {
+            request = request.header(*header, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_vec());
+        }
+        let exchange = async {
+            let response = request.send().await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = response.bytes().await?;
+            Ok::<_, reqwest::Error>(Reply {
+                status,
+                headers,
+                body,
+            })
+        };
+        self.stage
+            .within(ANSWER, &format!("an answer to {method} {path}"), exchange)
+            .await?
+            .map_err(|error| failed(with_causes(&error)))
+    }
+
+    /// Registers a consumer; its id.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn create_consumer(&self, consumer: &str) -> Result<String, Error> {
+        let body = json!({"name": consumer}).to_string();
+        let path = format!("{ROOT}/consumers");
+        let reply = self.send("POST", &path, &[], Some(body.as_bytes())).await?;
+        match reply.json().get("id").and_then(Value::as_str) {
+            Some(id) if reply.status == 201 => Ok(id.to_owned()),
+            _ => Err(unusable("POST", &path, &reply)),
+        }
+    }
+
+    /// Removes a consumer by id.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn delete_consumer(&self, id: &str) -> Result<Reply, Error> {
+        self.send("DELETE", &format!("{ROOT}/consumers/{id}"), &[], None)
+            .await
+    }
+
+    /// A bundle by id; `None` if the server says that there is none.
+    ///
+    /// # Errors
+    /// No answer, or another than 200 and 404.
+    pub async fn bundle(&self, id: &str) -> Result<Option<Value>, Error> {
+        let path = format!("{ROOT}/resource-bundles/{id}");
+        let reply = self.get(&path).await?;
+        match reply.status {
+            200 => Ok(Some(reply.json())),
+            404 => Ok(None),
+            _ => Err(unusable("GET", &path, &reply)),
+        }
+    }
+
+    /// A page of a list (`resource-bundles` or `consumers`) with these query parameters, which are encoded here.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn list(&self, kind: &str, query: &[(&str, &str)]) -> Result<Reply, Error> {
+        let base = format!("{ROOT}/{kind}");
+        let url = reqwest::Url::parse_with_params("http://x/", query).map_err(|error| {
+            Error::Address {
+                address: base.clone(),
+                why: error.to_string(),
+            }
+        })?;
+        let path = match url.query() {
+            Some(query) if !query.is_empty() => format!("{base}?{query}"),
+            _ => base,
+        };
+        self.get(&path).await
+    }
+}
+
+fn unusable(method: &str, path: &str, reply: &Reply) -> Error {
+    Error::Answer {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        status: reply.status,
+        body: reply.short(),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(cause) = at {
+        text = format!("{text}: {cause}");
+        at = cause.source();
+    }
+    text
+}
