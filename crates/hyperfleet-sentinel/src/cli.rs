@@ -65,13 +65,16 @@ pub struct Args {
     /// Send a pulse at once when a generation is new
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub publish_on_generation_change: Option<bool>,
+    /// After a start, send a pulse for every resource
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub publish_on_start: Option<bool>,
     /// Accepted, without effect
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub tracing_enabled: Option<bool>,
 }
 
 /// Variables and the keys they set.
-const ENV: [(&str, &str); 16] = [
+const ENV: [(&str, &str); 17] = [
     ("SENTINEL_NAME", "sentinel.name"),
     ("RESOURCE_TYPE", "resource_type"),
     ("POLL_INTERVAL", "poll_interval"),
@@ -97,6 +100,7 @@ const ENV: [(&str, &str); 16] = [
         "PUBLISH_ON_GENERATION_CHANGE",
         "publish_on_generation_change",
     ),
+    ("PUBLISH_ON_START", "publish_on_start"),
 ];
 
 impl Args {
@@ -112,7 +116,7 @@ impl Args {
         // The types of these decide how environment values are read; all other defaults are those of `Config`.
         let defaults = json!({
             "clients": {"hyperfleet_api": {"page_size": crate::config::DEFAULT_PAGE_SIZE}},
-            "debug_config": false, "tracing_enabled": true, "publish_on_generation_change": false,
+            "debug_config": false, "tracing_enabled": true, "publish_on_generation_change": false, "publish_on_start": false,
         });
         Layers::new(defaults)
             .file(file)
@@ -163,6 +167,11 @@ impl Args {
                 "--publish-on-generation-change",
                 "publish_on_generation_change",
                 boolean(self.publish_on_generation_change),
+            )
+            .flag(
+                "--publish-on-start",
+                "publish_on_start",
+                boolean(self.publish_on_start),
             )
             .flag(
                 "--tracing-enabled",

@@ -38,6 +38,9 @@ pub struct Config {
     pub tracing_enabled: bool,
     /// Send a pulse at once when a generation is new, whatever the decision says. Default off.
     pub publish_on_generation_change: bool,
+    /// After a start, send a pulse for every resource, whatever the decision says: adapters that were restarted at the same
+    /// time learn what became of their objects meanwhile. Default off, as it is as many pulses as there are resources.
+    pub publish_on_start: bool,
     /// A resource whose generation did not change gets its next pulse no sooner than this after the last. Default 10 s,
     /// 0 = no limit.
     #[serde(with = "go_compat::duration::serde")]
@@ -163,6 +166,7 @@ impl Default for Config {
             debug_config: false,
             tracing_enabled: true,
             publish_on_generation_change: false,
+            publish_on_start: false,
             republish_interval: Duration::from_secs(10),
             publish_concurrency: 16,
             health_listen: ":8080".to_owned(),

@@ -10,6 +10,8 @@ use crate::{decision::Verdict, observed::Observed};
 
 /// Why a pulse is sent for a generation that was not published yet.
 pub const GENERATION_CHANGED: &str = "generation changed";
+/// Why a pulse is sent for a resource that this process sees for the first time.
+pub const FIRST_SEEN: &str = "first seen";
 /// Why none is sent so soon after the last.
 pub const PUBLISHED_RECENTLY: &str = "published recently";
 
@@ -20,21 +22,32 @@ struct Pulse {
     sent: Option<Timestamp>,
 }
 
+/// When a pulse is sent or held back, whatever the decision says.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// A generation that was not published yet gets its pulse at once.
+    pub on_generation_change: bool,
+    /// So does everything that is seen for the first time: after a start, every resource.
+    pub on_start: bool,
+    /// The same generation gets its next pulse no sooner.
+    pub republish_interval: Duration,
+}
+
 /// The last pulse of each resource that the last list had.
 #[derive(Debug)]
 pub struct Memory {
     pulses: HashMap<String, Pulse>,
-    on_generation_change: bool,
+    pace: Pace,
     republish_interval: SignedDuration,
 }
 
 impl Memory {
     /// Knows nothing.
-    pub fn new(on_generation_change: bool, republish_interval: Duration) -> Self {
+    pub fn new(pace: Pace) -> Self {
         Self {
             pulses: HashMap::new(),
-            on_generation_change,
-            republish_interval: SignedDuration::try_from(republish_interval)
+            pace,
+            republish_interval: SignedDuration::try_from(pace.republish_interval)
                 .unwrap_or(SignedDuration::MAX),
         }
     }
@@ -43,7 +56,10 @@ impl Memory {
     pub fn temper(&mut self, resource: &Observed, verdict: Verdict, now: Timestamp) -> Verdict {
         let last = self.pulses.get(&resource.id).copied();
         let is_new = last.is_none_or(|last| last.generation != resource.generation);
-        if is_new && self.on_generation_change && !verdict.publish {
+        if last.is_none() && self.pace.on_start && !verdict.publish {
+            return Verdict::publish(FIRST_SEEN);
+        }
+        if is_new && self.pace.on_generation_change && !verdict.publish {
             if last.is_none() && resource.is_reconciled() {
                 // We were restarted, not the resource changed.
                 self.pulses.insert(
@@ -124,17 +140,23 @@ mod tests {
         sent.collect()
     }
 
-    const PACE: Duration = Duration::from_secs(10);
+    fn pace(on_generation_change: bool) -> Pace {
+        Pace {
+            on_generation_change,
+            on_start: false,
+            republish_interval: Duration::from_secs(10),
+        }
+    }
 
     #[test]
     fn f76_a_silent_resource_is_pulsed_at_a_bounded_pace() {
-        let sent = pulses(&mut Memory::new(false, PACE), |_| unreconciled(1, 0), 60);
+        let sent = pulses(&mut Memory::new(pace(false)), |_| unreconciled(1, 0), 60);
         assert_eq!(
             sent,
             [15, 25, 35, 45, 55],
             "every poll after the first 10 s would match"
         );
-        let sent = pulses(&mut Memory::new(true, PACE), |_| unreconciled(1, 0), 60);
+        let sent = pulses(&mut Memory::new(pace(true)), |_| unreconciled(1, 0), 60);
         assert!(
             sent.windows(2).all(|pair| pair[1] - pair[0] >= 10),
             "{sent:?}"
@@ -143,7 +165,7 @@ mod tests {
 
     #[test]
     fn f77_a_new_cluster_gets_its_pulse_with_the_first_poll() {
-        let sent = pulses(&mut Memory::new(true, PACE), |_| unreconciled(1, 0), 10);
+        let sent = pulses(&mut Memory::new(pace(true)), |_| unreconciled(1, 0), 10);
         assert_eq!(sent, [0]);
     }
 
@@ -157,13 +179,13 @@ mod tests {
             }
         };
         assert_eq!(
-            pulses(&mut Memory::new(true, PACE), change, 30),
+            pulses(&mut Memory::new(pace(true)), change, 30),
             [0, 15, 20]
         );
     }
 
     #[test]
-    fn a_restart_does_not_pulse_what_is_reconciled() {
+    fn a_restart_pulses_what_is_reconciled_only_if_told_to() {
         let reconciled = |_| {
             let conditions = json!([{"type": "Reconciled", "status": "True", "observed_generation": 4, "last_updated_time": at(-60)}]);
             Observed::new(
@@ -171,15 +193,20 @@ mod tests {
             )
             .unwrap()
         };
+        let told = Pace {
+            on_start: true,
+            ..pace(true)
+        };
+        assert_eq!(pulses(&mut Memory::new(told), reconciled, 60), [0]);
         assert_eq!(
-            pulses(&mut Memory::new(true, PACE), reconciled, 60),
+            pulses(&mut Memory::new(pace(true)), reconciled, 60),
             [] as [i64; 0]
         );
     }
 
     #[test]
     fn what_is_gone_is_forgotten() {
-        let mut memory = Memory::new(true, PACE);
+        let mut memory = Memory::new(pace(true));
         memory.sent("i", 1, at(0));
         memory.keep(&std::collections::HashSet::from(["other"]));
         assert!(memory.pulses.is_empty());

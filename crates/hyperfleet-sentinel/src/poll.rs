@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::{
     config::Config,
     decision::{Decision, Verdict},
-    memory::Memory,
+    memory::{Memory, Pace},
     metrics::Metrics,
     observed::Observed,
     payload::Payload,
@@ -60,10 +60,11 @@ impl Poller {
             broker,
             decision,
             payload,
-            memory: Memory::new(
-                config.publish_on_generation_change,
-                config.republish_interval,
-            ),
+            memory: Memory::new(Pace {
+                on_generation_change: config.publish_on_generation_change,
+                on_start: config.publish_on_start,
+                republish_interval: config.republish_interval,
+            }),
             metrics,
             resource_type: config.resource_type.clone(),
             topic: config.clients.broker.topic.as_str().into(),

@@ -218,6 +218,8 @@ async fn start_sentinel(stack: &mut Stack) -> anyhow::Result<()> {
     let config = hyperfleet_sentinel::Config {
         poll_interval: POLL_INTERVAL,
         publish_on_generation_change: true,
+        // The adapters of this process were restarted as well.
+        publish_on_start: true,
         republish_interval: Duration::from_secs(1),
         message_decision: hyperfleet_sentinel::config::Decision::with_ages(PULSE_AGAIN, "30m"),
         health_listen: ANY_PORT.to_owned(),

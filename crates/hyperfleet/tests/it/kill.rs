@@ -2,9 +2,10 @@
 //!
 //! "The same" compares names, specs, condition type, status and reason, and absence; not ids, times and versions.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use testkit::eventually;
 
 use super::support::{PATIENCE, Up};
@@ -109,8 +110,36 @@ async fn same(up: &Up, id: &str, name: &str, expected: &Value) {
     .await;
     assert!(
         reached.is_ok(),
-        "{name} ended in another state\nexpected {expected:#}\nfound {last:#}"
+        "{name} ended in another state:\n{}\n{}",
+        differences("", expected, &last).join("\n"),
+        up.log_tail(),
     );
+}
+
+/// One line for each place where two states differ.
+fn differences(path: &str, expected: &Value, found: &Value) -> Vec<String> {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(found)) => {
+            let keys: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+            keys.into_iter()
+                .flat_map(|key| {
+                    let value =
+                        |side: &Map<String, Value>| side.get(key).cloned().unwrap_or_default();
+                    differences(&format!("{path}.{key}"), &value(expected), &value(found))
+                })
+                .collect()
+        }
+        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => expected
+            .iter()
+            .zip(found)
+            .enumerate()
+            .flat_map(|(index, (expected, found))| {
+                differences(&format!("{path}[{index}]"), expected, found)
+            })
+            .collect(),
+        _ if expected == found => Vec::new(),
+        _ => vec![format!("{path}: expected {expected}, found {found}")],
+    }
 }
 
 /// The state once nothing moves any more: `Reconciled` is true while the operator still has work to show.

@@ -73,6 +73,11 @@ impl Up {
         .await;
     }
 
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        tail(&self.data.join("hyperfleet.log"))
+    }
+
     /// An address from `endpoints.json`.
     pub fn endpoint(&self, key: &str) -> String {
         self.endpoints[key]
@@ -226,9 +231,12 @@ pub fn is_reconciled(cluster: &Value, generation: i64) -> bool {
         && cluster["generation"].as_i64() >= Some(generation)
 }
 
-/// The end of a log file.
+/// The end of a log file, without the requests that the tests make themselves.
 pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("HTTP request completed"))
+        .collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
