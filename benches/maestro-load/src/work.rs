@@ -2,13 +2,18 @@
 
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use event_wire::attribute::name;
+use event_wire::event::JSON;
+use event_wire::{Action, Event, EventType, Stamp, Subresource, stored};
+use serde_json::json;
 use uuid::Uuid;
 
 /// Bytes of a small and of a large spec.
 const SPEC_BYTES: [usize; 2] = [742, 30_800];
 /// Bytes of their statuses.
 const STATUS_BYTES: [usize; 2] = [2_000, 18_800];
+/// Specs above this size are answered with a large status.
+const LARGE: usize = 8 * 1024;
 
 /// One work.
 #[derive(Clone, Debug)]
@@ -19,22 +24,26 @@ pub struct Shape {
     large: bool,
 }
 
-/// The name of a cluster.
-pub fn cluster(prefix: &str, number: usize) -> String {
-    format!("{prefix}-cluster-{number}")
+/// Works of these clusters, clusters in turn, small and large in turn.
+pub fn mix(clusters: &[String], works: usize) -> Vec<Shape> {
+    shapes(clusters, works, |work| work % 2 == 1)
 }
 
-/// All works, clusters in turn, small and large in turn.
-pub fn shapes(prefix: &str, consumers: usize, works: usize) -> Vec<Shape> {
-    let mut shapes = Vec::with_capacity(consumers * works);
+/// Small works of these clusters, clusters in turn.
+pub fn small(clusters: &[String], works: usize) -> Vec<Shape> {
+    shapes(clusters, works, |_| false)
+}
+
+fn shapes(clusters: &[String], works: usize, large: impl Fn(usize) -> bool) -> Vec<Shape> {
+    let mut shapes = Vec::with_capacity(clusters.len() * works);
     for work in 0..works {
-        for number in 0..consumers {
-            let name = format!("{prefix}-work-{number}-{work}");
+        for cluster in clusters {
+            let id = Uuid::new_v4().to_string();
             shapes.push(Shape {
-                id: Uuid::new_v4().to_string(),
-                name,
-                cluster: cluster(prefix, number),
-                large: work % 2 == 1,
+                name: format!("work-{id}"),
+                id,
+                cluster: cluster.clone(),
+                large: large(work),
             });
         }
     }
@@ -42,54 +51,99 @@ pub fn shapes(prefix: &str, consumers: usize, works: usize) -> Vec<Shape> {
 }
 
 impl Shape {
+    /// The event with which `source` creates or deletes the work.
+    pub fn event(&self, source: &str, action: Action) -> Event {
+        let deleting = action == Action::DeleteRequest;
+        let stamp = Stamp::now();
+        let kind = EventType::manifest_bundles(Subresource::Spec, action);
+        let mut event = Event::new(kind, source, stamp);
+        let metadata = json!({
+            "name": self.name, "namespace": self.cluster, "uid": self.id, "resourceVersion": "0",
+            "labels": {"load": "true"},
+        });
+        event
+            .set(name::CLUSTER_NAME, self.cluster.as_str())
+            .set(name::ORIGINAL_SOURCE, "")
+            .set(name::RESOURCE_ID, self.id.as_str())
+            .set(name::RESOURCE_VERSION, 0)
+            .set(name::LOG_TRACING, "{}")
+            .set(name::METADATA, metadata.to_string());
+        if deleting {
+            event.set(name::DELETION_TIMESTAMP, stamp.time);
+        } else {
+            set_text(&mut event, self.spec());
+        }
+        event
+    }
+
+    /// The row's payload as servers store it.
+    pub fn stored(&self, source: &str) -> anyhow::Result<String> {
+        Ok(stored::to_string(
+            &self.event(source, Action::CreateRequest),
+        )?)
+    }
+
+    /// The row's status as servers store it: small, and of the first version.
+    pub fn stored_status(&self) -> anyhow::Result<String> {
+        let stamp = Stamp::now();
+        let kind = EventType::manifest_bundles(Subresource::Status, Action::UpdateRequest);
+        let mut event = Event::new(kind, format!("{}-work-agent", self.cluster), stamp);
+        event
+            .set(name::RESOURCE_ID, self.id.as_str())
+            .set(name::RESOURCE_VERSION, 1)
+            .set(name::CLUSTER_NAME, self.cluster.as_str())
+            .set(name::ORIGINAL_SOURCE, event_wire::SERVER_SOURCE)
+            .set(name::SEQUENCE_ID, "0");
+        set_text(
+            &mut event,
+            format!(r#"{{"conditions":[{}]}}"#, condition("Applied", 1)),
+        );
+        Ok(stored::to_string(&event)?)
+    }
+
     /// The manifests of the work.
-    pub fn spec(&self) -> Value {
-        let bytes = SPEC_BYTES
-            .get(usize::from(self.large))
-            .copied()
-            .unwrap_or_default();
-        let data = |filler: &str| {
-            json!({
-                "manifests": [{
-                    "apiVersion": "v1", "kind": "ConfigMap",
-                    "metadata": {"name": self.name, "namespace": "default"},
-                    "data": {"filler": filler},
-                }],
-                "manifestConfigs": [{
-                    "resourceIdentifier": {"group": "", "resource": "configmaps", "name": self.name, "namespace": "default"},
-                    "feedbackRules": [{"type": "JSONPaths", "jsonPaths": [{"name": "status", "path": ".status"}]}],
-                    "updateStrategy": {"type": "ServerSideApply"},
-                }],
-            })
-        };
-        let frame = data("").to_string().len();
-        data(filler(bytes.saturating_sub(frame)))
+    fn spec(&self) -> String {
+        let name = &self.name;
+        let bytes = SPEC_BYTES[usize::from(self.large)];
+        let head = format!(
+            r#"{{"manifests":[{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"default"}},"data":{{"filler":""#
+        );
+        let tail = format!(
+            r#""}}}}],"manifestConfigs":[{{"resourceIdentifier":{{"group":"","resource":"configmaps","name":"{name}","namespace":"default"}},"feedbackRules":[{{"type":"JSONPaths","jsonPaths":[{{"name":"status","path":".status"}}]}}],"updateStrategy":{{"type":"ServerSideApply"}}}}]}}"#
+        );
+        let filler = filler(bytes.saturating_sub(head.len() + tail.len()));
+        head + filler + &tail
     }
 }
 
 /// The status that answers a spec of so many bytes.
-pub fn status(spec_bytes: usize, version: i32, deleted: bool) -> Value {
-    let large = spec_bytes > 8 * 1024;
-    let bytes = STATUS_BYTES
-        .get(usize::from(large))
-        .copied()
-        .unwrap_or_default();
-    let kind = if deleted { "Deleted" } else { "Applied" };
-    let condition = json!({"type": kind, "status": "True", "observedGeneration": version, "reason": "Load", "message": "",
-        "lastTransitionTime": "2026-01-01T00:00:00Z"});
+pub fn status(spec_bytes: usize, version: i32, deleted: bool) -> String {
     if deleted {
-        return json!({"conditions": [condition]});
+        return format!(r#"{{"conditions":[{}]}}"#, condition("Deleted", version));
     }
-    let raw = json!({"text": filler(bytes.saturating_sub(400))}).to_string();
-    json!({"conditions": [condition], "resourceStatus": [{
-        "resourceMeta": {"ordinal": 0, "group": "", "version": "v1", "kind": "ConfigMap", "resource": "configmaps",
-            "name": "load", "namespace": "default"},
-        "statusFeedback": {"values": [{"name": "status", "fieldValue": {"type": "JsonRaw", "jsonRaw": raw}}]},
-        "conditions": [],
-    }]})
+    let bytes = STATUS_BYTES[usize::from(spec_bytes > LARGE)];
+    let head = format!(
+        r#"{{"conditions":[{}],"resourceStatus":[{{"resourceMeta":{{"ordinal":0,"group":"","version":"v1","kind":"ConfigMap","resource":"configmaps","name":"load","namespace":"default"}},"statusFeedback":{{"values":[{{"name":"status","fieldValue":{{"type":"JsonRaw","jsonRaw":"{{\"text\":\""#,
+        condition("Applied", version)
+    );
+    const TAIL: &str = r#"\"}"}}]},"conditions":[]}]}"#;
+    let filler = filler(bytes.saturating_sub(head.len() + TAIL.len()));
+    head + filler + TAIL
 }
 
-/// Text that compresses about as well as manifests do: words, not one repeated letter.
+fn condition(kind: &str, version: i32) -> String {
+    format!(
+        r#"{{"type":"{kind}","status":"True","observedGeneration":{version},"reason":"Load","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}}"#
+    )
+}
+
+/// Sets JSON data that is already text: building trees would be a good part of this program's work.
+pub fn set_text(event: &mut Event, json: String) {
+    event.data = Some(json.into());
+    event.content_type = Some(JSON.to_owned());
+}
+
+/// Text that compresses about as well as manifests do: words, not one repeated letter. Nothing in it needs an escape.
 fn filler(bytes: usize) -> &'static str {
     const WORDS: [&str; 8] = [
         "spec", "template", "replicas", "hosted", "cluster", "region", "network", "release",
@@ -106,4 +160,26 @@ fn filler(bytes: usize) -> &'static str {
         text
     });
     TEXT.get(..bytes).unwrap_or(&TEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_json_of_the_stated_size() {
+        for (shape, size) in mix(&["c".into()], 2).iter().zip(SPEC_BYTES) {
+            let spec = shape.spec();
+            assert_eq!(spec.len(), size);
+            serde_json::from_str::<serde_json::Value>(&spec).unwrap();
+            shape.stored("s").unwrap();
+            shape.stored_status().unwrap();
+        }
+        for (bytes, size) in SPEC_BYTES.into_iter().zip(STATUS_BYTES) {
+            let text = status(bytes, 1, false);
+            assert_eq!(text.len(), size);
+            serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        }
+        serde_json::from_str::<serde_json::Value>(&status(1, 1, true)).unwrap();
+    }
 }
