@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
+
+/// Ports for doors. Systems take the ports of outgoing connections from above (Linux: 32768): a door that is closed for a
+/// moment, because its server restarts, would lose such a port to any connection of any process.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// A data directory in use by this process; the lock goes with it.
 pub struct DataDir {
@@ -67,9 +73,8 @@ impl DataDir {
         if let Some(&port) = self.ports.get(door) {
             return Ok(format!("127.0.0.1:{port}"));
         }
-        // Held until all are chosen would be safer still, but a door binds right after its port was chosen.
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
-        let port = listener.local_addr().context("find a free port")?.port();
+        let taken: Vec<u16> = self.ports.values().copied().collect();
+        let port = free_port(&taken)?;
         self.ports.insert(door.to_owned(), port);
         Ok(format!("127.0.0.1:{port}"))
     }
@@ -119,5 +124,32 @@ impl DataDir {
             self.write(name, text)?;
         }
         Ok(path)
+    }
+}
+
+/// A port that nobody listens on, from a random place on: processes that start together look at different ones.
+fn free_port(taken: &[u16]) -> anyhow::Result<u16> {
+    let count = PORTS.end - PORTS.start;
+    let noise = RandomState::new().hash_one(std::process::id());
+    let first = u16::try_from(noise % u64::from(count)).unwrap_or_default();
+    (0..count)
+        .map(|step| PORTS.start + (first + step) % count)
+        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .with_context(|| format!("no free port between {} and {}", PORTS.start, PORTS.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_keeps_its_port_and_no_two_doors_share_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut data = DataDir::open(directory.path()).unwrap();
+        let (one, other) = (data.address("one").unwrap(), data.address("other").unwrap());
+        assert_eq!(data.address("one").unwrap(), one);
+        assert_ne!(one, other);
+        let port: u16 = one.rsplit(':').next().unwrap().parse().unwrap();
+        assert!(PORTS.contains(&port), "{one}");
     }
 }
