@@ -82,8 +82,11 @@ pub async fn play(options: Options, shutdown: CancellationToken) -> anyhow::Resu
     demo.observers.wait().await;
     let told = played.and_then(|()| demo.close(&options));
     let Demo {
-        stack, mut watch, ..
+        mut stack,
+        mut watch,
+        ..
     } = demo;
+    stack.unregister().await;
     stack.stop().await?;
     watch.console.finish();
     told

@@ -74,6 +74,8 @@ pub struct Stack {
     data: DataDir,
     endpoints: Endpoints,
     broker: Arc<dyn Broker>,
+    /// Id of the consumer at Maestro, if it was registered by this stack.
+    registered: Option<String>,
     parts: BTreeMap<String, Part>,
     /// The order of starting; stopped in reverse.
     order: Vec<String>,
@@ -99,6 +101,7 @@ impl Stack {
             data,
             endpoints,
             broker,
+            registered: None,
             parts: BTreeMap::new(),
             order: Vec::new(),
             // Not a child of `shutdown`: a signal stops the parts in order, not all at once.
@@ -190,6 +193,23 @@ impl Stack {
     /// When it can't start.
     pub async fn start_maestro_server(&mut self) -> anyhow::Result<()> {
         parts::start_maestro_server(self).await
+    }
+
+    /// Removes the consumer from a Maestro server that goes on living, if this stack registered it and no works are left.
+    pub async fn unregister(&mut self) {
+        if self.options.maestro.is_none() {
+            return;
+        }
+        let Some(id) = self.registered.take() else {
+            return;
+        };
+        let removed = match self.maestro() {
+            Ok(client) => client.consumers().delete(&id).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!("the consumer {id} stays at the Maestro server: {error}");
+        }
     }
 
     /// Stops every part, the newest first.

@@ -190,11 +190,15 @@ pub(super) async fn start_maestro_server(stack: &mut Stack) -> anyhow::Result<()
 }
 
 /// The management cluster must be known to Maestro before anything can be sent to it.
-async fn register_consumer(stack: &Stack) -> anyhow::Result<()> {
+async fn register_consumer(stack: &mut Stack) -> anyhow::Result<()> {
     let consumers = stack.maestro()?.consumers();
     let labels = std::collections::BTreeMap::new();
     match consumers.create(CONSUMER, &labels).await {
-        Ok(_) | Err(maestro_client::Error::AlreadyExists { .. }) => Ok(()),
+        Ok(consumer) => {
+            stack.registered = Some(consumer.id);
+            Ok(())
+        }
+        Err(maestro_client::Error::AlreadyExists { .. }) => Ok(()),
         Err(error) => Err(error).context(format!("register the consumer {CONSUMER} at Maestro")),
     }
 }
