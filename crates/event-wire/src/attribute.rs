@@ -23,6 +23,10 @@ pub mod name {
     pub const STATUS_HASH: &str = "statushash";
     /// Log tracing annotations as a JSON object.
     pub const LOG_TRACING: &str = "logtracing";
+    /// W3C trace context: which trace and which span the event belongs to.
+    pub const TRACE_PARENT: &str = "traceparent";
+    /// W3C trace context: what tracing systems add to it.
+    pub const TRACE_STATE: &str = "tracestate";
 }
 
 /// Value of an extension.

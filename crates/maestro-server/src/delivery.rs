@@ -16,14 +16,17 @@ mod courier;
 mod encode;
 mod herald;
 mod hub;
+mod log;
 mod outgoing;
+mod presence;
 mod resync;
 mod sweeper;
 
 pub use courier::Courier;
 pub use herald::Herald;
-pub use hub::{AgentStream, Hub, SourceStream};
+pub use hub::{AgentStream, Here, Hub, SourceStream};
 pub use outgoing::{Outbound, Outgoing, Sender};
+pub use presence::keep_presence;
 pub use resync::Held;
 pub use sweeper::sweep;
 

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! Reading order: [`model`] (what there is), [`lifecycle`] (what may happen, pure), [`storage`] (PostgreSQL and SQLite),
-//! [`writer`] (group commit), [`delivery`] (streams), [`grpc`] and [`rest`] (doors), [`service`] (all together).
+//! [`writer`] (group commit), [`delivery`] (streams), [`explain`] (where a resource is, pure), [`grpc`] and [`rest`]
+//! (doors), [`service`] (all together).
 //! The pages under `docs/protocol/` (`maestro-rest.md`, `maestro-storage.md`, `delivery.md`) hold the facts.
 
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod explain;
 pub mod grpc;
 pub mod lifecycle;
 pub mod model;

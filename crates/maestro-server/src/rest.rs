@@ -1,9 +1,12 @@
 //! The REST API (`docs/protocol/maestro-rest.md`).
 
+mod actor;
 mod bundles;
 mod consumers;
+mod delivery;
 mod endings;
 mod errors;
+mod explain;
 mod ksuid;
 mod list;
 mod meta;
@@ -40,6 +43,8 @@ pub struct Api {
     pub telemetry: Telemetry,
     /// Patience with agents.
     pub limits: Limits,
+    /// Name of this server.
+    pub instance: Arc<str>,
 }
 
 /// All routes.
@@ -65,6 +70,10 @@ pub fn router(api: Api) -> Router {
                 .delete(consumers::delete),
         );
     let v1 = v1
+        .route("/resource-bundles/{id}/explain", get(explain::explained))
+        .route("/resource-bundles/{id}/resend", post(explain::resend))
+        .route("/consumers/{id}/delivery", get(delivery::get))
+        .route("/consumers/{id}/audit", get(delivery::audit))
         .route("/consumers/{id}/force-remove", post(endings::force_remove))
         .route(
             "/consumers/{id}/accept-orphans",

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Database, TlsFiles};
-use crate::delivery::{Hub, sweep};
+use crate::delivery::{Hub, keep_presence, sweep};
 use crate::grpc::agent::AgentService;
 use crate::grpc::source::SourceService;
 use crate::grpc::{Context, serve};
@@ -213,6 +213,11 @@ impl Service {
             config.limits.clone(),
             stop.clone(),
         ));
+        tasks.spawn(keep_presence(
+            Arc::clone(&store),
+            Arc::clone(&hub),
+            stop.clone(),
+        ));
         tasks.spawn(watch_database(
             Arc::clone(&store),
             probes.database.clone(),
@@ -245,6 +250,7 @@ impl Service {
             hub,
             telemetry,
             limits: config.limits.clone(),
+            instance: config.instance_id.clone().into(),
         };
         let transport = config.transport.clone();
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();

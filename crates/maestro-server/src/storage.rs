@@ -4,6 +4,7 @@
 //! Implementations hold no rules of their own: they lock rows, ask [`crate::lifecycle::decide`], and write what it says,
 //! one transaction per call.
 
+pub mod facts;
 mod last_words;
 pub(crate) mod metadata;
 pub mod postgres;
@@ -25,7 +26,7 @@ use crate::model::{
 
 /// A database that holds consumers and resources.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: facts::Facts + 'static {
     /// A sign of life.
     async fn ping(&self) -> Result<(), Error>;
 
@@ -109,9 +110,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a consumer, if it exists. [`Error::ForeignKey`] when it has resources.
     async fn delete_consumer(&self, id: &str) -> Result<(), Error>;
-
-    /// Notes that the agents of these clusters are connected to this server now.
-    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error>;
 
     /// When a cluster's agent was last connected to any server.
     async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error>;

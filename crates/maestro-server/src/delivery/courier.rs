@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::agenda::Why;
 use super::hub::{AgentStream, FRESHNESS, Hub, SpecWork};
+use super::log::Note;
 use super::outgoing::{Outbound, Sender};
 use super::resync::{self, Held};
 use super::{Limits, encode};
@@ -56,7 +57,13 @@ impl Courier {
                 Stop::Closed
             }
         };
-        self.hub.remove_agent(&self.stream);
+        let error = matches!(stop, Stop::Stalled).then(|| {
+            let seconds = self.limits.stall.as_secs();
+            format!(
+                "the agent took nothing from its stream for {seconds} s; its connection was closed"
+            )
+        });
+        self.hub.remove_agent(&self.stream, error);
         if matches!(stop, Stop::Stalled) {
             tracing::warn!(
                 consumer = %self.stream.cluster,
@@ -141,6 +148,7 @@ impl Courier {
                 return Err(error);
             }
         };
+        self.stream.resynced();
         tracing::info!(
             consumer = %cluster,
             has = total,
@@ -224,16 +232,32 @@ impl Courier {
                     .put_back(std::iter::once((id, why)).chain(taken).collect());
                 return Ok(None);
             }
+            let mut note = Note {
+                id: id.clone(),
+                version: row.version,
+                deleting: row.deleted_at.is_some(),
+                event: String::new(),
+                action: "".into(),
+            };
             let event = match encode::spec(&row, why) {
                 Ok(event) => event,
                 Err(error) => {
                     tracing::error!(%id, %error, "A stored resource can't be sent; it is passed over.");
+                    self.hub.log.failed(&note, error.to_string());
                     continue;
                 }
             };
             drop(row);
-            let stream = Arc::clone(&self.stream);
-            let stands = Box::new(move || stream.still_stands(&id, why, read_at));
+            note.event.clone_from(&event.id);
+            note.action = encode::action_of(&event.r#type);
+            let (stream, hub) = (Arc::clone(&self.stream), Arc::clone(&self.hub));
+            let stands = Box::new(move || {
+                let stands = stream.still_stands(&id, why, read_at);
+                if stands {
+                    hub.log.sent(&note);
+                }
+                stands
+            });
             if let Err(stop) = self.emit(Outbound { event, stands }).await {
                 return Ok(Some(stop));
             }

@@ -1,5 +1,7 @@
 //! Stored rows as the events that leave the server.
 
+use std::borrow::Cow;
+
 use event_wire::attribute::name;
 use event_wire::codec::server::{self, Row};
 use event_wire::payload::ManifestBundleStatus;
@@ -37,6 +39,21 @@ pub(super) fn spec(row: &Resource, why: Why) -> Result<proto::CloudEvent, Error>
     };
     let stamp = Stamp::now();
     Ok(server::spec_for_agent(&event, wire_row, action, stamp)?.into())
+}
+
+/// The action in an event type that was made by [`spec`].
+pub(super) fn action_of(event_type: &str) -> Cow<'static, str> {
+    const KNOWN: [&str; 4] = [
+        "create_request",
+        "update_request",
+        "delete_request",
+        "resync_response",
+    ];
+    let action = event_type.rsplit('.').next().unwrap_or_default();
+    match KNOWN.into_iter().find(|known| *known == action) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(action.to_owned()),
+    }
 }
 
 /// The event that tells a source about a resource's status; `None` while there is none.

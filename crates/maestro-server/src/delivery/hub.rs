@@ -1,6 +1,6 @@
 //! Who is connected, and what each of them still has to look at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,16 @@ use uuid::Uuid;
 
 use super::agenda::{SpecAgenda, StatusAgenda, StatusEntry, Why};
 use super::connection::Connection;
+use super::log::SendLog;
 use super::resync::Held;
 use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
+use crate::storage::facts::{Ended, Presence};
+use crate::storage::now;
 
 /// Removals that wait for one source stream; one that is further behind is ended, so that its source lists again.
 const MAX_REMOVALS: usize = 50_000;
+/// Ends of streams that wait to be written down, at most; more come only while the database is away.
+const MAX_ENDED: usize = 20_000;
 /// Rows older than this are read again before they are sent.
 pub(super) const FRESHNESS: Duration = Duration::from_secs(1);
 
@@ -25,8 +30,27 @@ pub struct Hub {
     sources: Mutex<HashMap<SourceId, Vec<Arc<SourceStream>>>>,
     /// Clusters whose agent has resources that this server never knew, and which (with the agent's versions).
     strangers: Mutex<HashMap<ClusterName, Vec<(ResourceId, i64)>>>,
-    /// Clusters whose last stream has ended since this was last noted in the database, and when.
-    left: Mutex<HashMap<ClusterName, Timestamp>>,
+    /// What other servers don't know yet.
+    news: Mutex<News>,
+    /// What was sent lately.
+    pub log: SendLog,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    /// Streams that have ended.
+    ended: Vec<Ended>,
+    /// Clusters with a stream about which there is something to say.
+    changed: HashSet<ClusterName>,
+}
+
+/// The agent of a cluster as far as it is connected to this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// Its newest stream.
+    pub newest: Presence,
+    /// How many it has.
+    pub streams: usize,
 }
 
 /// An agent's subscription.
@@ -38,6 +62,8 @@ pub struct AgentStream {
     pub cluster: ClusterName,
     /// What it runs on.
     pub connection: Connection,
+    /// When it began.
+    pub since: Timestamp,
     state: Mutex<AgentState>,
     wake: Notify,
 }
@@ -51,6 +77,8 @@ struct AgentState {
     orphans: Vec<(ResourceId, i64)>,
     /// Changes were lost.
     gap: bool,
+    /// When the agent's list was last compared.
+    resynced: Option<Timestamp>,
 }
 
 /// A source's subscription.
@@ -85,9 +113,11 @@ impl Hub {
             id: Uuid::new_v4(),
             cluster: cluster.clone(),
             connection,
+            since: now(),
             state: Mutex::default(),
             wake: Notify::new(),
         });
+        lock(&self.news).changed.insert(cluster.clone());
         lock(&self.agents)
             .entry(cluster)
             .or_default()
@@ -95,14 +125,24 @@ impl Hub {
         stream
     }
 
-    /// Forgets an agent's stream.
-    pub fn remove_agent(&self, stream: &AgentStream) {
+    /// Forgets an agent's stream. `error` says why, if it didn't end by the agent's wish.
+    pub fn remove_agent(&self, stream: &AgentStream, error: Option<String>) {
         let mut agents = lock(&self.agents);
         if let Some(streams) = agents.get_mut(&stream.cluster) {
             streams.retain(|other| other.id != stream.id);
+            let mut news = lock(&self.news);
             if streams.is_empty() {
                 agents.remove(&stream.cluster);
-                lock(&self.left).insert(stream.cluster.clone(), Timestamp::now());
+            } else {
+                news.changed.insert(stream.cluster.clone());
+            }
+            if news.ended.len() < MAX_ENDED {
+                news.ended.push(Ended {
+                    cluster: stream.cluster.clone(),
+                    stream: stream.id,
+                    at: now(),
+                    error,
+                });
             }
         }
     }
@@ -110,21 +150,61 @@ impl Hub {
     /// When the last stream of a cluster ended here, if that isn't noted in the database yet.
     #[must_use]
     pub fn left_at(&self, cluster: &ClusterName) -> Option<Timestamp> {
-        lock(&self.left).get(cluster).copied()
+        let news = lock(&self.news);
+        let ended = news.ended.iter().filter(|ended| ended.cluster == *cluster);
+        ended.map(|ended| ended.at).max()
     }
 
-    /// Clusters that were connected since this was last asked.
-    pub(super) fn seen(&self) -> Vec<ClusterName> {
-        let mut seen = self.clusters();
-        seen.extend(lock(&self.left).keys().cloned());
-        seen.sort_unstable();
-        seen.dedup();
-        seen
+    /// The agent of a cluster as far as it is connected here.
+    #[must_use]
+    pub fn here(&self, cluster: &ClusterName) -> Option<Here> {
+        let streams = self.agents_of(cluster);
+        let newest = streams.iter().max_by_key(|stream| stream.since)?;
+        Some(Here {
+            newest: newest.presence(self.strangers(cluster)),
+            streams: streams.len(),
+        })
     }
 
-    /// The database knows that these were connected.
-    pub(super) fn noted(&self, seen: &[ClusterName]) {
-        lock(&self.left).retain(|cluster, _| !seen.contains(cluster));
+    /// Whether a resource waits for a place on a stream of this server.
+    #[must_use]
+    pub fn is_queued(&self, cluster: &ClusterName, id: &ResourceId) -> bool {
+        let streams = self.agents_of(cluster);
+        streams
+            .iter()
+            .any(|stream| lock(&stream.state).agenda.contains(id))
+    }
+
+    /// Something about the streams of a cluster has changed that other servers should know.
+    pub(super) fn has_news(&self, cluster: &ClusterName) {
+        lock(&self.news).changed.insert(cluster.clone());
+    }
+
+    /// What is new about streams since this was last asked: those that ended, and those about which there is news (or all
+    /// that there are).
+    pub(super) fn presence(&self, all: bool) -> (Vec<Ended>, Vec<Presence>) {
+        let News { ended, mut changed } = std::mem::take(&mut *lock(&self.news));
+        if all {
+            changed.extend(self.clusters());
+        }
+        // An operator may decide about these at any time, perhaps on another server.
+        changed.extend(lock(&self.strangers).keys().cloned());
+        let streams = changed
+            .iter()
+            .filter_map(|cluster| self.here(cluster))
+            .map(|here| here.newest)
+            .collect();
+        (ended, streams)
+    }
+
+    /// What was to be written could not be.
+    pub(super) fn presence_unwritten(&self, mut ended: Vec<Ended>, streams: Vec<Presence>) {
+        let mut news = lock(&self.news);
+        ended.append(&mut news.ended);
+        ended.truncate(MAX_ENDED);
+        news.ended = ended;
+        news.changed
+            .extend(streams.into_iter().map(|stream| stream.cluster));
     }
 
     /// Registers a source's stream; from now on nothing is missed.
@@ -232,6 +312,8 @@ impl Hub {
         } else {
             strangers.insert(cluster.clone(), resources);
         }
+        drop(strangers);
+        self.has_news(cluster);
     }
 
     /// How many resources of a cluster's agent this server doesn't know and doesn't dare to delete.
@@ -249,6 +331,7 @@ impl Hub {
             return None;
         }
         let strangers = lock(&self.strangers).remove(cluster)?;
+        self.has_news(cluster);
         for stream in streams {
             lock(&stream.state)
                 .orphans
@@ -307,6 +390,25 @@ pub(super) enum SpecWork {
 }
 
 impl AgentStream {
+    /// What other servers may know about it.
+    fn presence(&self, strangers: usize) -> Presence {
+        let state = lock(&self.state);
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Presence {
+            cluster: self.cluster.clone(),
+            stream: self.id,
+            since: self.since,
+            resynced: state.resynced,
+            waiting: number(state.agenda.len()),
+            orphans: number(strangers),
+        }
+    }
+
+    /// The agent's list was compared.
+    pub(super) fn resynced(&self) {
+        lock(&self.state).resynced = Some(now());
+    }
+
     /// The next work; waits until there is some.
     ///
     /// # Cancel safety

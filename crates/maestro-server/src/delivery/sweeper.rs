@@ -10,8 +10,6 @@ use crate::storage::{Foreign, Store};
 
 /// Reminders per sweep: paces a large backlog.
 const REMINDERS: usize = 2000;
-/// How often it is noted which agents are connected.
-const NOTE_AGENTS: Duration = Duration::from_secs(10);
 /// How often old rows are removed.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -25,13 +23,11 @@ pub async fn sweep(
 ) {
     let mut foreign = store.foreign_changes();
     let mut reminders = tokio::time::interval(limits.sweep_interval);
-    let mut agents = tokio::time::interval(NOTE_AGENTS);
     let mut purge = tokio::time::interval(PURGE);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = reminders.tick() => remind(&*store, &hub, &limits).await,
-            _ = agents.tick() => note_agents(&*store, &hub).await,
             _ = purge.tick() => {
                 if let Err(error) = store.purge().await {
                     tracing::warn!(%error, "Old rows could not be removed; it is tried again.");
@@ -48,17 +44,6 @@ pub async fn sweep(
                 None => foreign = None,
             },
         }
-    }
-}
-
-async fn note_agents(store: &dyn Store, hub: &Hub) {
-    let seen = hub.seen();
-    if seen.is_empty() {
-        return;
-    }
-    match store.note_agents(&seen).await {
-        Ok(()) => hub.noted(&seen),
-        Err(error) => tracing::warn!(%error, "Can't note which agents are connected."),
     }
 }
 

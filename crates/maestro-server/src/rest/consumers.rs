@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json as value};
 
 use super::Api;
+use super::delivery::Delivery;
 use super::list::Parameters;
 use super::response::{BASE, Failure, Operation, json};
 use crate::model::Consumer;
@@ -64,25 +65,12 @@ pub(super) async fn get(
     let operation = Operation::of(&headers);
     match api.store.consumer(&id).await {
         Ok(Some(consumer)) => {
+            let delivery = Delivery::of(&api, &consumer.name).await.map_err(|error| {
+                operation.failed(Problem::storage("Unable to find Consumer", &error))
+            })?;
             let mut body = presented(&consumer);
-            // Keys beyond upstream's, which clients of single objects tolerate.
-            let streams = api.hub.agents_of(&consumer.name).len();
-            body.insert("agent_streams".into(), streams.into());
-            let seen = match api.store.last_seen(&consumer.name).await {
-                Ok(_) if streams > 0 => Some(now()),
-                Ok(seen) => seen.max(api.hub.left_at(&consumer.name)),
-                Err(error) => {
-                    let problem = Problem::storage("Unable to find Consumer", &error);
-                    return Err(operation.failed(problem));
-                }
-            };
-            if let Some(seen) = seen {
-                body.insert("agent_last_seen".into(), seen.to_string().into());
-            }
-            let strangers = api.hub.strangers(&consumer.name);
-            if strangers > 0 {
-                body.insert("unknown_resources".into(), strangers.into());
-            }
+            // A key beyond upstream's, which clients of single objects tolerate.
+            body.insert("delivery".into(), value!(delivery));
             Ok(json(StatusCode::OK, &body))
         }
         Ok(None) => Err(operation.failed(not_found(&id))),

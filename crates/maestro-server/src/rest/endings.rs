@@ -10,10 +10,13 @@ use serde::Deserialize;
 use serde_json::json as value;
 
 use super::Api;
+use super::actor::Actor;
 use super::consumers::{not_found, parse};
+use super::delivery::presence;
 use super::response::{Failure, Operation, json};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
+use crate::storage::facts::{AuditEntry, action};
 use crate::storage::{Forced, ForcedOutcome, now};
 
 /// Longest reason, bytes.
@@ -22,6 +25,7 @@ const MAX_REASON: usize = 1024;
 /// Ends a consumer and all of its resources.
 pub(super) async fn force_remove(
     State(api): State<Api>,
+    actor: Actor,
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Bytes,
@@ -65,7 +69,7 @@ pub(super) async fn force_remove(
         id,
         cluster: consumer.name.clone(),
         reason,
-        who: operation.id().to_owned(),
+        who: actor.named(&operation),
         include_live,
     };
     match api.store.force_remove(&forced).await {
@@ -93,20 +97,44 @@ pub(super) async fn force_remove(
     }
 }
 
-/// Lets the agent of a consumer delete what this server doesn't know.
+/// Lets the agent of a consumer delete what this server doesn't know, on whatever server it is connected.
 pub(super) async fn accept_orphans(
     State(api): State<Api>,
+    actor: Actor,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let consumer = consumer(&api, &operation, &id).await?;
-    let Some(count) = api.hub.accept_strangers(&consumer.name) else {
+    let storage = |error| operation.failed(Problem::storage("Unable to accept orphans", &error));
+    let agent = presence(&api, &consumer.name).await.map_err(storage)?;
+    let known = agent.map_or(0, |agent| agent.orphans);
+    if known == 0 {
         let text = format!(
-            "no unknown resources of {} wait for a decision on this server; they show when its agent connects",
+            "no unknown resources of {} wait for a decision; they show when its agent connects",
             consumer.name
         );
         return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
+    }
+    let entry = AuditEntry {
+        id: uuid::Uuid::new_v4().to_string(),
+        at: now(),
+        action: action::ACCEPT_ORPHANS.to_owned(),
+        consumer: id.clone(),
+        cluster: consumer.name.clone(),
+        who: actor.named(&operation),
+        reason: String::new(),
+        resources: Vec::new(),
+    };
+    // What isn't written down doesn't happen.
+    api.store.note_audit(&entry).await.map_err(storage)?;
+    let count = match api.hub.accept_strangers(&consumer.name) {
+        Some(count) => u64::try_from(count).unwrap_or(u64::MAX),
+        None => {
+            let accepted = api.store.accept_orphans(&consumer.name).await;
+            accepted.map_err(storage)?;
+            known
+        }
     };
     tracing::warn!(
         consumer = %consumer.name,

@@ -4,6 +4,7 @@
 mod apply;
 mod changes;
 mod consumers;
+mod facts;
 mod force;
 mod keep;
 mod lists;
@@ -24,6 +25,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::facts::{
+    AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
+};
 use super::{
     Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
     Store, Version,
@@ -274,11 +278,6 @@ impl Store for Postgres {
             .await
     }
 
-    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error> {
-        self.write(async |client| force::note_agents(client, clusters).await)
-            .await
-    }
-
     async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error> {
         self.read(async |client| force::last_seen(client, cluster).await)
             .await
@@ -308,5 +307,73 @@ impl Store for Postgres {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+}
+
+#[async_trait]
+impl Facts for Postgres {
+    async fn note_sent(&self, sent: Vec<Sent>) -> Result<(), Error> {
+        self.write(async |client| facts::note_sent(client, &sent, &self.instance).await)
+            .await
+    }
+
+    async fn note_presence(
+        &self,
+        ended: &[Ended],
+        streams: &[Presence],
+    ) -> Result<Vec<ClusterName>, Error> {
+        self.write(async |client| {
+            facts::note_presence(client, ended, streams, &self.instance).await
+        })
+        .await
+    }
+
+    async fn dispatch(&self, id: &ResourceId) -> Result<Dispatch, Error> {
+        self.read(async |client| facts::dispatch(client, id).await)
+            .await
+    }
+
+    async fn presence(&self, cluster: &ClusterName) -> Result<Option<LastPresence>, Error> {
+        self.read(async |client| facts::presence(client, cluster).await)
+            .await
+    }
+
+    async fn consumer_id(&self, cluster: &ClusterName) -> Result<Option<String>, Error> {
+        self.read(async |client| facts::consumer_id(client, cluster).await)
+            .await
+    }
+
+    async fn pending(&self, cluster: &ClusterName) -> Result<Pending, Error> {
+        self.read(async |client| facts::pending(client, cluster).await)
+            .await
+    }
+
+    async fn resend(&self, id: &ResourceId, who: &str) -> Result<Option<Resend>, Error> {
+        self.write(async |client| facts::resend(client, id, who, &self.instance).await)
+            .await
+    }
+
+    async fn accept_orphans(&self, cluster: &ClusterName) -> Result<(), Error> {
+        self.write(async |client| facts::accept_orphans(client, cluster).await)
+            .await
+    }
+
+    async fn note_audit(&self, entry: &AuditEntry) -> Result<(), Error> {
+        self.write(async |client| facts::note_audit(&*client, entry).await)
+            .await
+    }
+
+    async fn audit(&self, consumer: &str) -> Result<Vec<AuditEntry>, Error> {
+        self.read(async |client| facts::audit(client, consumer).await)
+            .await
+    }
+
+    async fn forget_sent(&self) -> Result<(), Error> {
+        self.write(async |client| facts::forget_sent(client).await)
+            .await
+    }
+
+    async fn gauges(&self) -> Result<Gauges, Error> {
+        self.read(async |client| facts::gauges(client).await).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod consumers;
+mod facts;
 mod force;
 mod lists;
 mod queries;
@@ -17,6 +18,9 @@ use sql_store::sqlite::Database;
 use sql_store::sqlite::rusqlite::{self, Connection};
 use tokio::sync::mpsc;
 
+use super::facts::{
+    AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
+};
 use super::{
     Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
     Store, Version,
@@ -190,13 +194,6 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn note_agents(&self, clusters: &[ClusterName]) -> Result<(), Error> {
-        let clusters = clusters.to_vec();
-        self.database
-            .write(move |db| force::note_agents(db, &clusters))
-            .await
-    }
-
     async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error> {
         let cluster = cluster.clone();
         self.read(move |db| force::last_seen(db, &cluster)).await
@@ -223,6 +220,80 @@ impl Store for Sqlite {
 
     fn foreign_changes(&self) -> Option<mpsc::Receiver<Foreign>> {
         None
+    }
+}
+
+#[async_trait]
+impl Facts for Sqlite {
+    async fn note_sent(&self, sent: Vec<Sent>) -> Result<(), Error> {
+        self.database
+            .write(move |db| facts::note_sent(db, &sent))
+            .await
+    }
+
+    async fn note_presence(
+        &self,
+        ended: &[Ended],
+        streams: &[Presence],
+    ) -> Result<Vec<ClusterName>, Error> {
+        let (ended, streams) = (ended.to_vec(), streams.to_vec());
+        self.database
+            .write(move |db| facts::note_presence(db, &ended, &streams))
+            .await
+    }
+
+    async fn dispatch(&self, id: &ResourceId) -> Result<Dispatch, Error> {
+        let id = id.clone();
+        self.read(move |db| facts::dispatch(db, &id)).await
+    }
+
+    async fn presence(&self, cluster: &ClusterName) -> Result<Option<LastPresence>, Error> {
+        let cluster = cluster.clone();
+        self.read(move |db| facts::presence(db, &cluster)).await
+    }
+
+    async fn consumer_id(&self, cluster: &ClusterName) -> Result<Option<String>, Error> {
+        let cluster = cluster.clone();
+        self.read(move |db| facts::consumer_id(db, &cluster)).await
+    }
+
+    async fn pending(&self, cluster: &ClusterName) -> Result<Pending, Error> {
+        let cluster = cluster.clone();
+        self.read(move |db| facts::pending(db, &cluster)).await
+    }
+
+    async fn resend(&self, id: &ResourceId, who: &str) -> Result<Option<Resend>, Error> {
+        let (id, who) = (id.clone(), who.to_owned());
+        self.database
+            .write(move |db| facts::resend(db, &id, &who))
+            .await
+    }
+
+    async fn accept_orphans(&self, cluster: &ClusterName) -> Result<(), Error> {
+        let cluster = cluster.clone();
+        self.database
+            .write(move |db| facts::accept_orphans(db, &cluster))
+            .await
+    }
+
+    async fn note_audit(&self, entry: &AuditEntry) -> Result<(), Error> {
+        let entry = entry.clone();
+        self.database
+            .write(move |db| facts::note_audit(db, &entry))
+            .await
+    }
+
+    async fn audit(&self, consumer: &str) -> Result<Vec<AuditEntry>, Error> {
+        let consumer = consumer.to_owned();
+        self.read(move |db| facts::audit(db, &consumer)).await
+    }
+
+    async fn forget_sent(&self) -> Result<(), Error> {
+        self.database.write(facts::forget_sent).await
+    }
+
+    async fn gauges(&self) -> Result<Gauges, Error> {
+        self.read(facts::gauges).await
     }
 }
 

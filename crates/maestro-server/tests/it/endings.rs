@@ -79,7 +79,8 @@ async fn a_cluster_ends_by_an_operators_word(config: Config) {
         crate::harness::DEADLINE,
         async || {
             let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
-            (body["agent_streams"] == 0 && body["agent_last_seen"].is_string()).then_some(())
+            (body["delivery"]["connected"] == false && body["delivery"]["last_seen"].is_string())
+                .then_some(())
         },
     )
     .await;
@@ -148,7 +149,7 @@ async fn orphans_go_by_an_operators_word(config: Config) {
         crate::harness::DEADLINE,
         async || {
             let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
-            (body["unknown_resources"] == 30).then_some(())
+            (body["delivery"]["held_orphans"] == 30).then_some(())
         },
     )
     .await;
@@ -170,5 +171,5 @@ async fn orphans_go_by_an_operators_word(config: Config) {
     assert!(!gone.contains_key("stranger-0"));
     specs.silence(Duration::from_millis(100)).await;
     let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
-    assert!(body.get("unknown_resources").is_none(), "{body}");
+    assert_eq!(body["delivery"]["held_orphans"], 0, "{body}");
 }

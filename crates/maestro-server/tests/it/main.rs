@@ -29,6 +29,7 @@ mod database;
 mod deletes;
 mod delivery;
 mod endings;
+mod explain;
 mod harness;
 mod loop_through;
 mod rest;

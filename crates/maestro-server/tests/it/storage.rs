@@ -11,6 +11,7 @@ use maestro_server::model::{
     Change, Consumer, Delete, Done, Ignored, Operation, Refusal, Report, ResourceId, Spec,
     SpecChange,
 };
+use maestro_server::storage::facts::Presence;
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
@@ -539,11 +540,17 @@ async fn consumers_are_unique_and_held_by_their_resources(store: Arc<dyn Store>)
     store.delete_consumer(&made.id).await.unwrap();
     assert!(store.consumer(&made.id).await.unwrap().is_none());
     assert_eq!(store.last_seen(&"c1".into()).await.unwrap(), None);
-    store
-        .note_agents(&["c1".into(), "c2".into()])
-        .await
-        .unwrap();
-    store.note_agents(&["c1".into()]).await.unwrap();
+    let stream = |cluster: &str| Presence {
+        cluster: cluster.into(),
+        stream: uuid::Uuid::new_v4(),
+        since: maestro_server::storage::now(),
+        resynced: None,
+        waiting: 0,
+        orphans: 0,
+    };
+    let (one, two) = (stream("c1"), stream("c2"));
+    store.note_presence(&[], &[one.clone(), two]).await.unwrap();
+    store.note_presence(&[], &[one]).await.unwrap();
     assert!(
         store.last_seen(&"c1".into()).await.unwrap()
             >= store.last_seen(&"c2".into()).await.unwrap()

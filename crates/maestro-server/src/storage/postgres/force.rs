@@ -3,25 +3,14 @@
 use jiff::Timestamp;
 use sql_store::postgres::Client;
 
+use super::super::facts::{AuditEntry, action};
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
 use super::values::Json;
-use super::{Instance, queries};
+use super::{Instance, facts, queries};
 use crate::model::{Change, ClusterName, ResourceId};
 
 /// Rows whose last words are written at once.
 const PAGE: usize = 50;
-
-pub(super) async fn note_agents(client: &Client, clusters: &[ClusterName]) -> Result<(), Error> {
-    let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
-    let statement = client
-        .prepare_cached(
-            "insert into connections (consumer_name, last_seen) select name, $2 from unnest($1::text[]) name order by name \
-             on conflict (consumer_name) do update set last_seen = excluded.last_seen",
-        )
-        .await?;
-    client.execute(&statement, &[&names, &now()]).await?;
-    Ok(())
-}
 
 pub(super) async fn last_seen(
     client: &Client,
@@ -113,15 +102,17 @@ pub(super) async fn remove(
     transaction
         .execute("delete from consumers where id = $1", &[&forced.id])
         .await?;
-    let names: Vec<&str> = ids.iter().map(ResourceId::as_str).collect();
-    let names = serde_json::to_string(&names).map_err(|error| Error::other(error.to_string()))?;
-    let audit_id = uuid::Uuid::new_v4().to_string();
-    transaction
-        .execute(
-            "insert into audit (id, at, consumer_name, who, reason, resources) values ($1, $2, $3, $4, $5, $6)",
-            &[&audit_id, &now, &cluster, &forced.who, &forced.reason, &Json(names)],
-        )
-        .await?;
+    let entry = AuditEntry {
+        id: uuid::Uuid::new_v4().to_string(),
+        at: now,
+        action: action::FORCE_REMOVE.to_owned(),
+        consumer: forced.id.clone(),
+        cluster: forced.cluster.clone(),
+        who: forced.who.clone(),
+        reason: forced.reason.clone(),
+        resources: ids.iter().map(ResourceId::to_string).collect(),
+    };
+    facts::note_audit(&transaction, &entry).await?;
     transaction.commit().await?;
     Ok(ForcedOutcome::Removed(changes))
 }

@@ -135,4 +135,22 @@ exception when others then
     raise notice 'lz4 is not available: %', sqlerrm;
 end $$;",
     },
+    Migration {
+        // What explains deliveries. Sends are written in batches and may be lost in a crash: nothing is decided by them.
+        id: "rust-0003-explain",
+        sql: "
+create unlogged table if not exists sends (
+    resource_id text primary key, version bigint not null, deleting boolean not null, event text not null,
+    action text not null, at timestamptz not null, times integer not null, instance text not null, error text,
+    error_at timestamptz);
+alter table connections add column if not exists noted timestamptz, add column if not exists stream text,
+    add column if not exists instance text, add column if not exists since timestamptz,
+    add column if not exists last_resync timestamptz, add column if not exists waiting bigint not null default 0,
+    add column if not exists orphans bigint not null default 0, add column if not exists orphans_accepted timestamptz,
+    add column if not exists error text, add column if not exists error_at timestamptz;
+alter table audit add column if not exists action text not null default 'force-remove',
+    add column if not exists consumer_id text not null default '';
+create index if not exists idx_audit_consumer_id on audit (consumer_id);
+create index if not exists idx_audit_consumer_name on audit (consumer_name);",
+    },
 ];

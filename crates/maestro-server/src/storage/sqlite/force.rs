@@ -3,20 +3,10 @@
 use jiff::Timestamp;
 use sql_store::sqlite::rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::super::facts::{AuditEntry, action};
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
-use super::{queries, time_of, time_text};
+use super::{facts, queries, time_of, time_text};
 use crate::model::{Change, ClusterName, ResourceId};
-
-pub(super) fn note_agents(db: &Connection, clusters: &[ClusterName]) -> Result<(), Error> {
-    let now = time_text(now());
-    let mut statement = db.prepare_cached(
-        "insert or replace into connections (consumer_name, last_seen) values (?1, ?2)",
-    )?;
-    for cluster in clusters {
-        statement.execute([cluster.as_str(), &now])?;
-    }
-    Ok(())
-}
 
 pub(super) fn last_seen(
     db: &Connection,
@@ -71,18 +61,16 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
         [cluster],
     )?;
     db.execute("delete from consumers where id = ?1", [&forced.id])?;
-    let names: Vec<&str> = ids.iter().map(ResourceId::as_str).collect();
-    let names = serde_json::to_string(&names).map_err(|error| Error::other(error.to_string()))?;
-    db.execute(
-        "insert into audit (id, at, consumer_name, who, reason, resources) values (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            uuid::Uuid::new_v4().to_string(),
-            time_text(now),
-            cluster,
-            forced.who,
-            forced.reason,
-            names
-        ],
-    )?;
+    let entry = AuditEntry {
+        id: uuid::Uuid::new_v4().to_string(),
+        at: now,
+        action: action::FORCE_REMOVE.to_owned(),
+        consumer: forced.id.clone(),
+        cluster: forced.cluster.clone(),
+        who: forced.who.clone(),
+        reason: forced.reason.clone(),
+        resources: ids.iter().map(ResourceId::to_string).collect(),
+    };
+    facts::note_audit(db, &entry)?;
     Ok(ForcedOutcome::Removed(changes))
 }

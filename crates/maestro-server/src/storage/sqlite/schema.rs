@@ -2,7 +2,9 @@
 
 use sql_store::Migration;
 
-pub(super) const STEPS: &[Migration] = &[Migration {
+pub(super) const STEPS: &[Migration] = &[TABLES, EXPLAIN];
+
+const TABLES: Migration = Migration {
     id: "0001-tables",
     sql: "
 create table consumers (
@@ -80,4 +82,34 @@ create table audit (
     resources text not null
 ) strict;
 ",
-}];
+};
+
+const EXPLAIN: Migration = Migration {
+    id: "0002-explain",
+    sql: "
+-- What was given to agents last. Written in batches.
+create table sends (
+    resource_id text not null primary key,
+    version integer not null,
+    deleting integer not null,
+    event text not null,
+    action text not null,
+    at text not null,
+    times integer not null,
+    error text,
+    error_at text
+) strict, without rowid;
+alter table connections add column stream text;
+alter table connections add column since text;
+alter table connections add column last_resync text;
+alter table connections add column waiting integer not null default 0;
+alter table connections add column orphans integer not null default 0;
+alter table connections add column orphans_accepted text;
+alter table connections add column error text;
+alter table connections add column error_at text;
+alter table audit add column action text not null default 'force-remove';
+alter table audit add column consumer_id text not null default '';
+create index audit_by_consumer_id on audit (consumer_id);
+create index audit_by_consumer_name on audit (consumer_name);
+",
+};
