@@ -21,6 +21,7 @@ pub(crate) mod outcome;
 mod params;
 mod post;
 mod preconditions;
+pub(crate) mod pulse;
 mod report;
 mod resources;
 mod scope;
@@ -105,6 +106,9 @@ impl Pipeline {
             data: EventData::default(),
             traceparent: event.extension("traceparent").map(str::to_owned),
             tracestate: event.extension("tracestate").map(str::to_owned),
+            note: (self.config.rerun.enabled && !self.recording)
+                .then(|| pulse::note(event))
+                .flatten(),
             transient: false,
             now: Timestamp::now(),
             phase: Phase::Params,
@@ -126,6 +130,8 @@ pub(crate) struct Run<'p> {
     data: EventData,
     traceparent: Option<String>,
     tracestate: Option<String>,
+    /// What is noted on works that this run writes.
+    note: Option<String>,
     /// Whether something failed that may work when the event comes again.
     transient: bool,
     now: Timestamp,

@@ -8,7 +8,7 @@ use super::apply::{self, Decision, Desired, decide};
 use super::discovery::{self, Find, Wanted};
 use super::observe::State;
 use super::outcome::{Phase, ResourceResult, Touched};
-use super::{PhaseError, Run};
+use super::{MANIFEST_WORK, PhaseError, Run, pulse};
 use crate::config::task::{DeleteRule, Manifest, Resource};
 use crate::lang::{Expression, matched};
 use crate::policy::{Failure, FailureClass, Gvk, Operation};
@@ -301,6 +301,16 @@ impl Run<'_> {
             state.refusal = Some(refusal.overrides);
             return Err(refusal.failure);
         }
+        // After the comparison: the note alone is no reason to write.
+        let noted = self
+            .note
+            .as_deref()
+            .filter(|_| gvk.kind == MANIFEST_WORK)
+            .map(|note| pulse::noted(&object, note));
+        let desired = Desired {
+            object: noted.as_ref().unwrap_or(&object),
+            ..desired
+        };
         let decision = apply::write(transport.as_ref(), &desired, current.as_ref(), decision)
             .await
             .map_err(applying)?;

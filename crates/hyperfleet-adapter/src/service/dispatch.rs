@@ -13,13 +13,13 @@ use tracing::Instrument as _;
 
 use super::metrics::Metrics;
 use super::queue::{End, Queue, Work};
-use super::watch::Watches;
+use super::watch::{Change, Watches};
 use super::{DRAIN_TIMEOUT, Error};
 use crate::config::Config;
 use crate::config::deployment::AckPolicy;
 use crate::pipeline::Pipeline;
 use crate::pipeline::event::EventData;
-use crate::pipeline::outcome::{Outcome, Touched};
+use crate::pipeline::outcome::Outcome;
 use crate::policy::Operation;
 
 /// How a run ended.
@@ -41,7 +41,7 @@ pub(super) struct Dispatcher {
     pipeline: Arc<Pipeline>,
     metrics: Metrics,
     watches: Option<Watches>,
-    changes: mpsc::Receiver<Touched>,
+    changes: mpsc::Receiver<Change>,
     queue: Queue<Delivery>,
     running: HashMap<Id, Running>,
     tasks: JoinSet<Ended>,
@@ -55,7 +55,7 @@ pub(super) struct Dispatcher {
 /// What the loop woke up for.
 enum Wake {
     Delivery(Option<Delivery>),
-    Change(Touched),
+    Change(Change),
     Ended(Result<(Id, Ended), JoinError>),
     Due,
     Shutdown,
@@ -66,7 +66,7 @@ impl Dispatcher {
         pipeline: Arc<Pipeline>,
         metrics: Metrics,
         watches: Option<Watches>,
-        changes: mpsc::Receiver<Touched>,
+        changes: mpsc::Receiver<Change>,
         config: &Config,
     ) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Dispatcher {
             match self.wait(&mut consumer, shutdown).await {
                 Wake::Delivery(Some(delivery)) => self.accept(delivery).await,
                 Wake::Delivery(None) => break Err(Error::Broker("the subscription ended".into())),
-                Wake::Change(touched) => self.queue.changed(&touched, Instant::now()),
+                Wake::Change(change) => self.note(change),
                 Wake::Ended(ended) => self.ended(ended).await,
                 Wake::Due => {}
                 Wake::Shutdown => break Ok(()),
@@ -147,6 +147,19 @@ impl Dispatcher {
         if let Some(spoken_for) = self.queue.push(&key, event, generation, delivery) {
             tracing::debug!(event_id = %spoken_for.event.id, key, "another pulse for the same resource waits: acknowledged");
             spoken_for.ack().await;
+        }
+    }
+
+    fn note(&mut self, change: Change) {
+        match change {
+            Change::Of(touched) => self.queue.changed(&touched, Instant::now()),
+            Change::Found(touched, pulse) => match EventData::parse(&pulse) {
+                Ok((data, _)) => {
+                    let key = data.key();
+                    self.queue.found(&key, *pulse, touched, Instant::now());
+                }
+                Err(why) => tracing::debug!("the note on an own work is no pulse: {why}"),
+            },
         }
     }
 

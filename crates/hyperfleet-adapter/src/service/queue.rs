@@ -151,6 +151,23 @@ impl<D> Queue<D> {
         self.rerun_at(&key, now + wait);
     }
 
+    /// An object from before the start: the resource that it was made for runs once, with the pulse of then, unless it had
+    /// a run already.
+    pub(super) fn found(&mut self, key: &str, event: Event, touched: Touched, now: Instant) {
+        if self.memory.contains_key(key) || self.memory.len() >= MAX_REMEMBERED {
+            return self.changed(&touched, now);
+        }
+        self.owners.insert(touched.clone(), key.to_owned());
+        let memory = Memory {
+            event,
+            touched: BTreeSet::from([touched]),
+            writes: 0,
+            failures: 0,
+        };
+        self.memory.insert(key.to_owned(), memory);
+        self.rerun_at(key, now + self.coalesce);
+    }
+
     /// When [`Queue::wake`] has something to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

@@ -2,12 +2,14 @@
 //!
 //! One watch follows all works of this source. On Kubernetes there is one watch of metadata per kind and namespace that
 //! has such objects. A watch is a hint: a change that is missed is found by the next pulse.
+//! Works that are there when the adapter starts say for which pulse they were made, so that their resources run once.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
+use event_broker::Event as Pulse;
 use futures::StreamExt as _;
 use kube_access::watch::{Event, Selection};
 use kube_access::{Gvk, object};
@@ -19,15 +21,23 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Clients;
-use crate::pipeline::MANIFEST_WORK;
 use crate::pipeline::outcome::Touched;
+use crate::pipeline::{MANIFEST_WORK, pulse};
 
 /// Kinds and namespaces that are watched on the adapter's own cluster.
 const MAX_KUBERNETES_WATCHES: usize = 100;
 
+/// What a watch says.
+pub(super) enum Change {
+    /// An object changed.
+    Of(Touched),
+    /// An object from before the start of this adapter, with the pulse that it was made for.
+    Found(Touched, Box<Pulse>),
+}
+
 pub(super) struct Watches {
     clients: Clients,
-    changes: mpsc::Sender<Touched>,
+    changes: mpsc::Sender<Change>,
     stop: CancellationToken,
     kubernetes: BTreeSet<(Gvk, Option<String>)>,
     tasks: JoinSet<()>,
@@ -36,7 +46,7 @@ pub(super) struct Watches {
 impl Watches {
     pub(super) fn new(
         clients: &Clients,
-        changes: mpsc::Sender<Touched>,
+        changes: mpsc::Sender<Change>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -88,7 +98,7 @@ impl Watches {
     }
 }
 
-async fn follow_works(client: maestro_client::Client, changes: mpsc::Sender<Touched>) {
+async fn follow_works(client: maestro_client::Client, changes: mpsc::Sender<Change>) {
     let mut watch = client.all_works().watch(WatchOptions::default());
     let mut synced = false;
     while let Some(event) = watch.next_event().await {
@@ -97,8 +107,17 @@ async fn follow_works(client: maestro_client::Client, changes: mpsc::Sender<Touc
                 synced = true;
                 continue;
             }
-            // What is there when the watch begins has no run yet that could be repeated.
-            WatchEvent::Added(_) if !synced => continue,
+            // What is there when the watch begins has had no run yet, and may have changed while nobody looked.
+            WatchEvent::Added(work) if !synced => {
+                let Some(pulse) = pulse_of(work) else {
+                    continue;
+                };
+                let found = Change::Found(of_work(work), Box::new(pulse));
+                if changes.send(found).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             WatchEvent::Interrupted(error) => {
                 tracing::warn!(
                     "the watch of own works is interrupted and goes on trying: {}",
@@ -111,7 +130,7 @@ async fn follow_works(client: maestro_client::Client, changes: mpsc::Sender<Touc
             }
         };
         tracing::debug!(consumer = %work.metadata.namespace, manifestwork = %work.metadata.name, "own work changed");
-        if changes.send(of_work(work)).await.is_err() {
+        if changes.send(Change::Of(of_work(work))).await.is_err() {
             return;
         }
     }
@@ -126,11 +145,18 @@ fn of_work(work: &ManifestWork) -> Touched {
     }
 }
 
+fn pulse_of(work: &ManifestWork) -> Option<Pulse> {
+    let annotations = &work.metadata.annotations;
+    annotations
+        .get(pulse::ANNOTATION)
+        .and_then(|note| pulse::read(note))
+}
+
 async fn follow_kind(
     client: kube_access::Client,
     gvk: Gvk,
     namespace: Option<String>,
-    changes: mpsc::Sender<Touched>,
+    changes: mpsc::Sender<Change>,
 ) {
     let resource = match client.resolve(&gvk.api_version(), &gvk.kind).await {
         Ok(resource) => resource,
@@ -181,7 +207,7 @@ async fn follow_kind(
                 namespace: object::namespace(&object).map(str::to_owned),
                 name: object::name(&object).unwrap_or_default().to_owned(),
             };
-            if changes.send(touched).await.is_err() {
+            if changes.send(Change::Of(touched)).await.is_err() {
                 return;
             }
         }

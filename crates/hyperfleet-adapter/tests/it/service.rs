@@ -214,6 +214,26 @@ async fn a_work_travels_and_its_feedback_comes_back_without_a_pulse() {
 }
 
 #[tokio::test]
+async fn what_changed_while_the_adapter_was_away_is_reported_without_a_pulse() {
+    let world = World::new().await;
+    let adapter = world.start(WORK_TASK).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    adapter.stop().await.unwrap();
+    world.maestro.report(
+        "hostedcluster-c1",
+        json!({"conditions": [{"type": "Available", "status": "True"}]}),
+    );
+    let _adapter = world.start(WORK_TASK).await;
+    world
+        .reported("c1", "available", |report| {
+            status(report, "Available") == "True"
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_update_drops_what_the_new_manifest_leaves_out() {
     let world = World::new().await;
     let _adapter = world.start(WORK_TASK).await;
