@@ -1,10 +1,13 @@
 //! The command line: upstream's flags, and ours beside them.
 
+mod authn;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args as Group, Parser, ValueEnum};
 
+use self::authn::AuthnArgs;
 use crate::config::{Config, Database, Secret, TlsFiles};
 use crate::delivery::Limits;
 use crate::grpc::Transport;
@@ -27,6 +30,8 @@ pub struct Args {
     grpc: Grpc,
     #[command(flatten)]
     rules: Rules,
+    #[command(flatten)]
+    authn: AuthnArgs,
     #[command(flatten)]
     compatibility: Compatibility,
 }
@@ -73,9 +78,6 @@ struct Listen {
     /// Private key of the source port, PEM.
     #[arg(long, value_name = "FILE")]
     grpc_tls_key_file: Option<PathBuf>,
-    /// Authorities whose certificates sources must show, PEM (with --grpc-authn-type=mtls).
-    #[arg(long, value_name = "FILE")]
-    grpc_client_ca_file: Option<PathBuf>,
     /// Certificate of the agent port, PEM.
     #[arg(long, value_name = "FILE")]
     grpc_broker_tls_cert_file: Option<PathBuf>,
@@ -172,9 +174,6 @@ struct Rules {
     /// Whether a source may only change what it published.
     #[arg(long, default_value = "on", value_enum)]
     source_isolation: Switch,
-    /// Who may connect to the source port. `mock` lets everybody in.
-    #[arg(long, default_value = "mock", value_enum)]
-    grpc_authn_type: Authn,
 }
 
 /// Flags that upstream has and that have no effect here, or only one value.
@@ -190,8 +189,6 @@ struct Compatibility {
     source_id: Option<String>,
     #[arg(long, hide = true)]
     subscription_type: Option<String>,
-    #[arg(long, hide = true)]
-    grpc_authorizer_config: Option<PathBuf>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enable_grpc_server: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -245,13 +242,6 @@ enum Switch {
     Off,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Authn {
-    Mock,
-    Mtls,
-    Token,
-}
-
 /// Flags that can't be used, or not together; the text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -268,6 +258,7 @@ impl Args {
             database,
             grpc,
             rules,
+            authn,
             compatibility,
         } = self;
         compatibility.check()?;
@@ -277,9 +268,8 @@ impl Args {
             "--grpc-tls-cert-file and --grpc-tls-key-file",
             listen.grpc_tls_cert_file.as_deref(),
             listen.grpc_tls_key_file.as_deref(),
-            None,
+            authn.client_ca(),
         )?;
-        rules.check(grpc_tls.is_some())?;
         let broker_tls = pair(
             "--grpc-broker-tls-cert-file and --grpc-broker-tls-key-file",
             listen.grpc_broker_tls_cert_file.as_deref(),
@@ -291,6 +281,10 @@ impl Args {
                 "--grpc-broker-client-ca-file needs --grpc-broker-tls-cert-file and --grpc-broker-tls-key-file".into(),
             ));
         }
+        let authn = authn.into_config()?;
+        authn
+            .check(grpc_tls.as_ref(), broker_tls.as_ref())
+            .map_err(|error| Error(error.to_string()))?;
         let max_concurrent_streams = (grpc.grpc_max_concurrent_streams != u32::MAX)
             .then_some(grpc.grpc_max_concurrent_streams);
         if grpc.heartbeat_check_interval.is_zero() {
@@ -326,6 +320,7 @@ impl Args {
             limits: Limits::default(),
             source_isolation: rules.source_isolation == Switch::On,
             typed_errors: grpc.typed_errors,
+            authn,
         })
     }
 }
@@ -423,24 +418,6 @@ fn parse_database(url: &str) -> Result<Database, Error> {
     Err(Error(
         "--database must start with sqlite: or postgres://".into(),
     ))
-}
-
-impl Rules {
-    fn check(&self, tls: bool) -> Result<(), Error> {
-        let name = match self.grpc_authn_type {
-            Authn::Mock => return Ok(()),
-            Authn::Mtls => "mtls",
-            Authn::Token => "token",
-        };
-        if !tls {
-            return Err(Error(format!(
-                "--grpc-authn-type={name} needs TLS on the source port: set --grpc-tls-cert-file and --grpc-tls-key-file"
-            )));
-        }
-        Err(Error(format!(
-            "--grpc-authn-type={name} is not available yet; use mock, and let only trusted networks reach the source port"
-        )))
-    }
 }
 
 impl Compatibility {

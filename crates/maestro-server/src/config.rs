@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::authn::AuthnConfig;
 use crate::delivery::Limits;
 use crate::grpc::Transport;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub source_isolation: bool,
     /// Whether gRPC errors carry a Kubernetes status instead of a text; default no.
     pub typed_errors: bool,
+    /// Who is let in; default everybody.
+    pub authn: AuthnConfig,
 }
 
 /// Where consumers and resources are kept.
@@ -134,6 +137,7 @@ impl Default for Config {
             limits: Limits::default(),
             source_isolation: true,
             typed_errors: false,
+            authn: AuthnConfig::default(),
         }
     }
 }

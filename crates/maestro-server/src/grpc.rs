@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::CertificateDer;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Response};
 
+use crate::authn::Doors;
 use crate::delivery::connection::Connection;
 use crate::delivery::{Hub, Limits, Outgoing};
 use crate::storage::Store;
@@ -41,16 +44,22 @@ pub struct Context {
     pub tasks: TaskTracker,
     /// Ends streams.
     pub shutdown: CancellationToken,
+    /// Who is let in.
+    pub doors: Doors,
+}
+
+/// Plain TCP and TLS have different details beside the connection.
+type Plain = (Connection, TcpConnectInfo);
+type Tls = (Connection, TlsConnectInfo<TcpConnectInfo>);
+
+/// The certificate that the caller showed, in DER form. The handshake has checked who signed it.
+fn leaf<T>(request: &Request<T>) -> Option<CertificateDer<'static>> {
+    let (_, tls) = request.extensions().get::<Tls>()?;
+    tls.peer_certs()?.first().cloned()
 }
 
 /// The connection that a request came on.
 fn connection<T>(request: &Request<T>) -> Connection {
-    /// Plain TCP and TLS have different details beside the connection.
-    type Plain = (Connection, tonic::transport::server::TcpConnectInfo);
-    type Tls = (
-        Connection,
-        tonic::transport::server::TlsConnectInfo<tonic::transport::server::TcpConnectInfo>,
-    );
     let extensions = request.extensions();
     let plain = extensions.get::<Plain>().map(|(connection, _)| connection);
     let tls = extensions.get::<Tls>().map(|(connection, _)| connection);

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Reading order: [`model`] (what there is), [`lifecycle`] (what may happen, pure), [`storage`] (PostgreSQL and SQLite),
-//! [`writer`] (group commit), [`delivery`] (streams), [`explain`] (where a resource is, pure), [`grpc`] and [`rest`]
-//! (doors), [`service`] (all together).
+//! [`writer`] (group commit), [`delivery`] (streams), [`explain`] (where a resource is, pure), [`authn`] (who is let in),
+//! [`grpc`] and [`rest`] (doors), [`service`] (all together).
 //! The pages under `docs/protocol/` (`maestro-rest.md`, `maestro-storage.md`, `delivery.md`) hold the facts.
 
+pub mod authn;
 pub mod cli;
 pub mod config;
 pub mod delivery;

@@ -1,5 +1,6 @@
 //! The REST API (`docs/protocol/maestro-rest.md`).
 
+mod access;
 mod actor;
 mod bundles;
 mod consumers;
@@ -22,6 +23,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use crate::authn::RestDoor;
 use crate::delivery::{Hub, Limits};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
@@ -45,6 +47,8 @@ pub struct Api {
     pub limits: Limits,
     /// Name of this server.
     pub instance: Arc<str>,
+    /// Who is let in.
+    pub door: Arc<RestDoor>,
 }
 
 /// All routes.
@@ -82,6 +86,10 @@ pub fn router(api: Api) -> Router {
     let router = Router::new()
         .route("/api/maestro", get(meta::api))
         .nest("/api/maestro/v1", v1)
+        .route_layer(middleware::from_fn_with_state(
+            api.door.clone(),
+            access::admit,
+        ))
         .route_layer(middleware::from_fn_with_state(api.clone(), observe))
         .fallback(response::no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))

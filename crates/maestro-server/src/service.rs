@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authn::{self, Doors};
 use crate::config::{Config, Database, TlsFiles};
 use crate::delivery::{Hub, keep_presence, sweep};
 use crate::grpc::agent::AgentService;
@@ -58,6 +59,9 @@ pub enum Error {
     /// Certificates can't be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// Settings about who is let in can't be used.
+    #[error(transparent)]
+    Authn(#[from] authn::Error),
     /// A listener ended.
     #[error("serve {purpose}: {source}")]
     Serve {
@@ -79,6 +83,7 @@ pub struct Service {
     metrics_listener: TcpListener,
     addresses: Addresses,
     tls: Certificates,
+    doors: Doors,
     probes: Probes,
 }
 
@@ -153,6 +158,7 @@ impl Service {
             grpc: load(config.grpc_tls.as_ref()).await?,
             broker: load(config.broker_tls.as_ref()).await?,
         };
+        let doors = Doors::open(&config).await?;
         let probes = Probes::start(
             health,
             config.health_https.then(|| tls.https.clone()).flatten(),
@@ -167,6 +173,7 @@ impl Service {
             metrics_listener,
             addresses,
             tls,
+            doors,
             probes,
         })
     }
@@ -190,6 +197,7 @@ impl Service {
             broker,
             metrics_listener,
             tls,
+            doors,
             probes,
             ..
         } = self;
@@ -233,6 +241,7 @@ impl Service {
         for server in [&tls.https, &tls.grpc, &tls.broker].into_iter().flatten() {
             server.spawn_reload(RELOAD_INTERVAL, stop.clone());
         }
+        doors.follow_keys(&tasks, &stop);
         let context = Context {
             store: Arc::clone(&store),
             writer: writer.clone(),
@@ -243,6 +252,7 @@ impl Service {
             telemetry: telemetry.clone(),
             tasks: tasks.clone(),
             shutdown: stop.clone(),
+            doors: doors.clone(),
         };
         let api = Api {
             store: Arc::clone(&store),
@@ -251,6 +261,7 @@ impl Service {
             telemetry,
             limits: config.limits.clone(),
             instance: config.instance_id.clone().into(),
+            door: doors.rest,
         };
         let transport = config.transport.clone();
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();

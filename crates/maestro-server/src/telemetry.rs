@@ -17,7 +17,8 @@ use crate::model::Ignored;
 
 /// Sources that get a label of their own; all further ones share [`OTHER`], for anybody may invent source ids.
 const MAX_SOURCES: usize = 200;
-const OTHER: &str = "other";
+/// Label of those who get none of their own.
+pub(crate) const OTHER: &str = "other";
 
 /// Handles of all metrics. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
 /// A certificate and its private key, both PEM text.
@@ -107,6 +107,8 @@ impl Ca {
     #[must_use]
     pub fn client(&self, common_name: &str, organization: &str) -> Pem {
         let mut params = CertificateParams::default();
+        // The default has a common name of its own.
+        params.distinguished_name = DistinguishedName::new();
         if !common_name.is_empty() {
             params
                 .distinguished_name

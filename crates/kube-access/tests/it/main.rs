@@ -8,6 +8,7 @@
 )]
 
 mod fake;
+mod reviews;
 mod verbs;
 mod watching;
 

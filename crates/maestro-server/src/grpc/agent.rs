@@ -10,7 +10,8 @@ use event_wire::{Action, DataType, Event, SequenceId};
 use tonic::{Code, Request, Response, Status};
 
 use super::errors::Errors;
-use super::{Context, connection, subscribed};
+use super::{Context, connection, leaf, subscribed};
+use crate::authn::{Agent, Denied};
 use crate::delivery::connection::Connection;
 use crate::delivery::{Courier, Held, Outgoing};
 use crate::model::{ClusterName, Done, Ignored, Operation, Report};
@@ -38,9 +39,27 @@ impl AgentService {
         Self { context, errors }
     }
 
+    /// Who calls.
+    async fn identify<T>(&self, request: &Request<T>) -> Result<Agent<'_>, Denied> {
+        let leaf = leaf(request);
+        let headers = request.metadata().as_ref();
+        self.context
+            .doors
+            .agents
+            .identify(headers, leaf.as_deref())
+            .await
+    }
+
+    fn refused(&self, method: &'static str, denied: &Denied, started: Instant) -> Status {
+        let telemetry = &self.context.telemetry;
+        telemetry.broker_call(method, denied.code(), started.elapsed());
+        self.errors.denied(denied)
+    }
+
     async fn accept(
         &self,
         event: CloudEvent,
+        agent: &Agent<'_>,
         connection: &Connection,
     ) -> Result<Option<SequenceId>, Status> {
         let kind = event.r#type.clone();
@@ -53,22 +72,30 @@ impl AgentService {
                 .invalid(format!("failed to convert protobuf to cloudevent: {error}")),
         })?;
         if event.event_type.action == Action::ResyncRequest {
-            return self.resync(&event, connection).map(|()| None);
+            return self.resync(&event, agent, connection).map(|()| None);
         }
         if !event.event_type.data_type.is_manifest_bundles() {
             return Err(self
                 .errors
                 .invalid(format!("failed to find service for event type {kind}")));
         }
-        self.status(event).await
+        self.status(event, agent).await
     }
 
     /// Answers at once: the courier of the stream compares, for a Go agent doesn't read while it publishes.
-    fn resync(&self, event: &Event, connection: &Connection) -> Result<(), Status> {
+    fn resync(
+        &self,
+        event: &Event,
+        agent: &Agent<'_>,
+        connection: &Connection,
+    ) -> Result<(), Status> {
         let (cluster, list) = server::decode_spec_resync(event).map_err(|error| {
             let text = format!("failed to respond resync spec request: {error}");
             self.errors.other(Code::FailedPrecondition, text)
         })?;
+        agent
+            .acts_for(&cluster)
+            .map_err(|denied| self.errors.denied(&denied))?;
         let cluster = ClusterName::from(cluster);
         if self
             .context
@@ -81,7 +108,7 @@ impl AgentService {
         Ok(())
     }
 
-    async fn status(&self, event: Event) -> Result<Option<SequenceId>, Status> {
+    async fn status(&self, event: Event, agent: &Agent<'_>) -> Result<Option<SequenceId>, Status> {
         let refuse = |text: String| self.errors.other(Code::FailedPrecondition, text);
         let StatusReport {
             resource_id,
@@ -91,6 +118,9 @@ impl AgentService {
             creation_timestamp,
             deleted,
         } = server::decode_status(&event).map_err(|error| refuse(error.to_string()))?;
+        agent
+            .acts_for(&cluster_name)
+            .map_err(|denied| self.errors.denied(&denied))?;
         storable::check(&event).map_err(|error| refuse(error.to_string()))?;
         let cluster = ClusterName::from(cluster_name);
         let operation = Operation::Status(Report {
@@ -135,12 +165,16 @@ impl CloudEventService for AgentService {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
         let connection = connection(&request);
         let _counted = connection.publishing();
+        let started = Instant::now();
+        let agent = self
+            .identify(&request)
+            .await
+            .map_err(|denied| self.refused("Publish", &denied, started))?;
         let Some(event) = request.into_inner().event else {
             let text = "failed to convert protobuf to cloudevent: the request has no event";
             return Err(self.errors.invalid(text));
         };
-        let started = Instant::now();
-        let result = self.accept(event, &connection).await;
+        let result = self.accept(event, &agent, &connection).await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
             .telemetry
@@ -159,6 +193,11 @@ impl CloudEventService for AgentService {
         request: Request<SubscriptionRequest>,
     ) -> Result<Response<Outgoing>, Status> {
         let connection = connection(&request);
+        let started = Instant::now();
+        let agent = self
+            .identify(&request)
+            .await
+            .map_err(|denied| self.refused("Subscribe", &denied, started))?;
         let SubscriptionRequest {
             cluster_name,
             data_type,
@@ -176,6 +215,9 @@ impl CloudEventService for AgentService {
             let text = format!("invalid subscription request: invalid data type {data_type}");
             return Err(self.errors.invalid(text));
         }
+        agent
+            .acts_for(&cluster_name)
+            .map_err(|denied| self.refused("Subscribe", &denied, started))?;
         self.context
             .telemetry
             .broker_call("Subscribe", Code::Ok, std::time::Duration::ZERO);

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tonic::{Code, Status};
 
+use crate::authn::Denied;
 use crate::model::Refusal;
 use crate::problem::Problem;
 use crate::writer::WriteError;
@@ -23,6 +24,11 @@ impl Errors {
     /// An error of the given code.
     pub(super) fn other(self, code: Code, text: impl Into<String>) -> Status {
         self.status(code, text.into(), None)
+    }
+
+    /// A caller that isn't let in.
+    pub(super) fn denied(self, denied: &Denied) -> Status {
+        self.status(denied.code(), denied.to_string(), None)
     }
 
     /// A write that didn't happen; `prefix` says which, `doing` names it for failures of the database.

@@ -12,11 +12,13 @@ use manifestwork::{hash, validate};
 use tonic::{Code, Request, Response, Status};
 
 use super::errors::Errors;
-use super::{Context, connection, subscribed};
+use super::{Context, connection, leaf, subscribed};
+use crate::authn::Act;
 use crate::delivery::{Herald, Outgoing};
 use crate::model::{Delete, Operation, ResourceId, SourceId, Spec};
 use crate::storable;
 use crate::storage;
+use crate::telemetry::OTHER;
 use crate::writer::Lane;
 
 /// Longest resource id, bytes.
@@ -39,6 +41,24 @@ impl SourceService {
             typed: context.typed_errors,
         };
         Self { context, errors }
+    }
+
+    /// Whether the caller may act for `source`. Refused ones get no label of their own: they may invent sources.
+    async fn admit<T>(&self, request: &Request<T>, act: Act, source: &str) -> Result<(), Status> {
+        let started = Instant::now();
+        let leaf = leaf(request);
+        let headers = request.metadata().as_ref();
+        let door = &self.context.doors.sources;
+        let admitted = door.admit(headers, leaf.as_deref(), act, source).await;
+        admitted.map_err(|denied| {
+            let method = match act {
+                Act::Publish => "Publish",
+                Act::Subscribe => "Subscribe",
+            };
+            let telemetry = &self.context.telemetry;
+            telemetry.grpc_call(method, OTHER, denied.code(), started.elapsed());
+            self.errors.denied(&denied)
+        })
     }
 
     async fn accept(&self, event: CloudEvent) -> Result<(), Status> {
@@ -268,13 +288,15 @@ impl CloudEventService for SourceService {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
         let _counted = connection(&request).publishing();
+        let source = request.get_ref().event.as_ref();
+        let source = source.map_or("", |event| event.source.as_str()).to_owned();
+        self.admit(&request, Act::Publish, &source).await?;
         let Some(event) = request.into_inner().event else {
             return Err(self
                 .errors
                 .invalid("failed to convert to cloudevent: the request has no event"));
         };
         let started = Instant::now();
-        let source = event.source.clone();
         let result = self.accept(event).await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
@@ -288,6 +310,8 @@ impl CloudEventService for SourceService {
         request: Request<SubscriptionRequest>,
     ) -> Result<Response<Outgoing>, Status> {
         let connection = connection(&request);
+        self.admit(&request, Act::Subscribe, &request.get_ref().source)
+            .await?;
         let source = request.into_inner().source;
         if source.is_empty() {
             return Err(self

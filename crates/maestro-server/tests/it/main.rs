@@ -24,6 +24,7 @@ macro_rules! on_both {
     )*};
 }
 
+mod authn;
 mod crash;
 mod database;
 mod deletes;
