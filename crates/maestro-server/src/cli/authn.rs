@@ -65,7 +65,7 @@ pub(super) struct AuthnArgs {
     #[arg(long, value_name = "URL")]
     rest_jwks_url: Option<String>,
     /// Authorities of the server of --rest-jwks-url, PEM [default: those of the system].
-    #[arg(long, value_name = "FILE", requires = "rest_jwks_url")]
+    #[arg(long, value_name = "FILE")]
     rest_jwks_ca_file: Option<PathBuf>,
     /// How often keys are looked at again. A token with an unknown key causes a look, too.
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration)]
@@ -129,12 +129,13 @@ impl AuthnArgs {
                 },
             }),
         };
+        let ca = self.rest_jwks_ca_file.filter(set);
         let jwks = match (self.rest_jwks_file.filter(set), self.rest_jwks_url) {
+            (_, None) if ca.is_some() => {
+                return Err(Error("--rest-jwks-ca-file needs --rest-jwks-url".into()));
+            }
             (Some(path), _) => Some(Jwks::File(path)),
-            (None, Some(url)) => Some(Jwks::Url {
-                url,
-                ca: self.rest_jwks_ca_file.filter(set),
-            }),
+            (None, Some(url)) => Some(Jwks::Url { url, ca }),
             (None, None) => None,
         };
         let rest = match (self.rest_authn, jwks) {
@@ -273,7 +274,7 @@ mod tests {
             ),
             (
                 [JWT, &["--rest-jwks-ca-file=ca"]].concat(),
-                "--rest-jwks-url",
+                "--rest-jwks-ca-file needs --rest-jwks-url",
             ),
             (vec!["--rest-admin-groups=x"], "--rest-admin-groups needs"),
             (
