@@ -8,7 +8,9 @@
 //!
 //! Reading order:
 //! - [`play`]: sources, agents, operators and bad networks, played on the raw wire
+//! - [`faults`]: real servers broken by seed, and a checker of recorded histories
 //!
 //! `docs/conformance.md` says how to run it and what was seen.
 
+pub mod faults;
 pub mod play;

@@ -1,0 +1,23 @@
+//! The fault runner: real processes, faults by seed, a recorded history, and a checker that knows what must hold.
+//!
+//! ```text
+//!  seed ──plan──► faults ───────────────┐
+//!          │                            ▼
+//!          └────► traffic ──► links ──► two servers ──► links ──► PostgreSQL
+//!                    │                     │
+//!                    └──── recorder ◄──────┘ events of agents and sources
+//!                             │
+//!                          history ──check──► violations ──minimise──► the shortest story
+//! ```
+//!
+//! Reading order: [`history`] (what is recorded), [`check`] (what must hold: pure functions on a history), [`minimise`], [`plan`]
+//! (what a seed means); then the parts that touch the world: [`link`], [`stack`], [`wire`], [`agent`], [`source`], [`observer`],
+//! [`round`], [`runner`].
+//!
+//! How to use it and how to read its output is written in `docs/fault-runner.md`.
+
+pub mod check;
+pub mod history;
+pub mod index;
+pub mod minimise;
+pub mod random;

@@ -1,0 +1,158 @@
+//! I9: queues are bounded. I10: so is memory. I12: a walk misses nothing. I13: errors show no machinery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Invariant, Violation, clock};
+use crate::faults::history::{Answer, Call, Micros, Outcome, SECOND, Sample, What};
+use crate::faults::index::{Index, Op, Stream};
+
+/// An unanswered deletion is sent again on the same stream, but not more often than this, seconds.
+const REMINDER: Micros = 10 * SECOND;
+
+/// Text of machinery. `fk_resources_consumers` is a name that clients match on, and may be shown.
+const MACHINERY: &[&str] = &[
+    "SQLSTATE",
+    "ERROR: ",
+    "pq:",
+    "pgx",
+    "gorm",
+    "violates foreign key",
+    "violates unique",
+    "duplicate key",
+    "relation \"",
+    "INSERT INTO",
+    "insert into",
+    "SELECT ",
+    "UPDATE \"",
+    "DELETE FROM",
+    "delete from",
+    "tokio_postgres",
+    "rusqlite",
+    "deadpool",
+    "panicked",
+    "goroutine",
+    "nil pointer",
+    "*errors.",
+    "&{",
+    "DbError",
+    "Some(",
+    "Err(",
+];
+
+pub(super) fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
+    samples(index, found);
+    for stream in index.streams.values() {
+        reminders(stream, found);
+    }
+    for (at, snapshot) in &index.snapshots {
+        if let Some(open @ 1..) = snapshot.open_events {
+            let text = format!("{open} events are still open although all is quiet");
+            found.push(Violation::new(Invariant::I9, *at, "", text));
+        }
+    }
+    for op in index.ops.values() {
+        walk(index, op, found);
+        wording(op, found);
+    }
+}
+
+fn samples(index: &Index<'_>, found: &mut Vec<Violation>) {
+    let cap = index.history.limits.memory;
+    let mut told = BTreeSet::new();
+    for entry in &index.history.entries {
+        match &entry.what {
+            What::Sample(Sample::Memory { replica, bytes }) if *bytes > cap => {
+                if told.insert(*replica) {
+                    let text = format!(
+                        "server {replica} has grown to {} MiB, more than {} MiB",
+                        bytes >> 20,
+                        cap >> 20
+                    );
+                    found.push(Violation::new(Invariant::I10, entry.at, "", text));
+                }
+            }
+            What::Sample(Sample::PendingDeletes { id, count }) if *count > 1 => {
+                let text = format!("{count} deletions of {id} are waiting");
+                found.push(Violation::new(Invariant::I9, entry.at, id, text));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// However often callers repeat themselves, an agent gets one deletion, and a reminder now and then.
+fn reminders(stream: &Stream<'_>, found: &mut Vec<Violation>) {
+    let mut deletions: BTreeMap<(&str, Option<u32>), Vec<Micros>> = BTreeMap::new();
+    for (at, spec) in stream.specs.iter().filter(|(_, spec)| spec.deleting) {
+        let key = (spec.id.as_str(), spec.tag.map(|tag| tag.life));
+        deletions.entry(key).or_default().push(*at);
+    }
+    for ((id, _), times) in deletions {
+        let (Some(first), Some(last)) = (times.first(), times.last()) else {
+            continue;
+        };
+        let span = usize::try_from((last - first) / REMINDER).unwrap_or(usize::MAX);
+        // The event itself and the answer to a resync may cross.
+        let most = 1 + stream.resyncs.max(1) + span;
+        if times.len() > most {
+            let text = format!(
+                "the deletion of {id} was sent {} times on stream {}, where {most} would do",
+                times.len(),
+                stream.number
+            );
+            found.push(Violation::new(Invariant::I9, *last, id, text));
+        }
+    }
+}
+
+/// I12: what was there all the time is on the list, once.
+fn walk(index: &Index<'_>, op: &Op<'_>, found: &mut Vec<Violation>) {
+    let (
+        Call::Walk { source },
+        Some((
+            returned,
+            Outcome::Ok {
+                answer: Answer::Ids(ids),
+            },
+        )),
+    ) = (op.call, op.returned)
+    else {
+        return;
+    };
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        if !seen.insert(id.as_str()) {
+            let text = format!("{id} is on the list twice");
+            found.push(Violation::new(Invariant::I12, returned, id, text));
+        }
+    }
+    for life in index.lives.values().filter(|life| life.source == source) {
+        let before = life.born().is_some_and(|born| born < op.invoked);
+        let gone = index
+            .lives_of(life.id)
+            .filter_map(|life| life.first_farewell())
+            .any(|said| said < returned);
+        if before && !gone && !seen.contains(life.id) {
+            let text = format!(
+                "{} was there from {} on, but the list walked from {} to {} doesn't have it",
+                life.id,
+                clock(life.born().unwrap_or_default()),
+                clock(op.invoked),
+                clock(returned)
+            );
+            found.push(Violation::new(Invariant::I12, returned, life.id, text));
+        }
+    }
+}
+
+/// I13.
+fn wording(op: &Op<'_>, found: &mut Vec<Violation>) {
+    let Some((at, Outcome::Refused { text, .. } | Outcome::Unknown { text })) = op.returned else {
+        return;
+    };
+    if let Some(word) = MACHINERY.iter().find(|word| text.contains(**word)) {
+        let text = format!("an error shows {word:?}: {text}");
+        let id = op.call.id().unwrap_or_default();
+        found.push(Violation::new(Invariant::I13, at, id, text));
+    }
+}
