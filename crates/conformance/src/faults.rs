@@ -11,13 +11,25 @@
 //! ```
 //!
 //! Reading order: [`history`] (what is recorded), [`check`] (what must hold: pure functions on a history), [`minimise`], [`plan`]
-//! (what a seed means); then the parts that touch the world: [`link`], [`stack`], [`wire`], [`agent`], [`source`], [`observer`],
-//! [`round`], [`runner`].
+//! (what a seed means); then the parts that touch the world: [`stack`] (processes), [`place`] and [`wire`] (ways to them), [`agent`],
+//! [`observer`], [`source`], [`rest`] (players), [`breaker`] (faults), [`round`], [`runner`].
 //!
 //! How to use it and how to read its output is written in `docs/fault-runner.md`.
 
+pub mod agent;
+pub mod breaker;
 pub mod check;
 pub mod history;
 pub mod index;
 pub mod minimise;
+pub mod observer;
+pub mod place;
+pub mod plan;
 pub mod random;
+pub mod recorder;
+pub mod rest;
+pub mod round;
+pub mod runner;
+pub mod source;
+pub mod stack;
+pub mod wire;

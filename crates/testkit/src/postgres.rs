@@ -136,6 +136,15 @@ impl Server {
         self.guard.stop("QUIT").await
     }
 
+    /// `kill -9` of the server and of each of its sessions at the same time; nothing is flushed.
+    ///
+    /// # Errors
+    /// When the server isn't running.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        self.guard.signal_all("KILL").await?;
+        self.guard.stop("KILL").await
+    }
+
     /// Starts a stopped server on its old port and waits until it answers.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The processes under test: PostgreSQL, two servers, and the links between them.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,6 +19,10 @@ use crate::play::Proxy;
 const READY: f64 = 30.0;
 /// How often PostgreSQL is started again: after `kill -9` its sessions may hold on to its memory for a moment.
 const ATTEMPTS: u32 = 20;
+
+/// Ports for servers. Systems take the ports of outgoing connections from above (Linux: 32768): a server that is down
+/// for a moment would lose such a port to any connection of any process.
+const PORTS: Range<u16> = 12_000..19_000;
 
 /// Owns a server: ends it when the input closes, that is when this process is gone, however it went.
 const GUARD: &str = r#"
@@ -208,14 +214,10 @@ impl Stack {
 
 impl Server {
     fn new(options: &Options, index: usize, link: &str, database: &str) -> anyhow::Result<Self> {
-        // Held together, so that they differ.
-        let listeners: Vec<TcpListener> = (0..5)
-            .map(|_| TcpListener::bind("127.0.0.1:0"))
-            .collect::<Result<_, _>>()?;
-        let ports: Vec<u16> = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.port()))
-            .collect::<Result<_, std::io::Error>>()?;
+        let mut ports = Vec::new();
+        for _ in 0..5 {
+            ports.push(free_port(index, &ports)?);
+        }
         let &[rest, grpc, broker, health, metrics] = ports.as_slice() else {
             anyhow::bail!("five ports are needed");
         };
@@ -363,6 +365,17 @@ fn end(guard: Option<(Child, ChildStdin)>) {
         drop(input);
         let _ = child.wait();
     }
+}
+
+/// A port that nobody listens on, from a place on that is different for every process and server.
+fn free_port(index: usize, taken: &[u16]) -> anyhow::Result<u16> {
+    let count = PORTS.end - PORTS.start;
+    let noise = RandomState::new().hash_one((std::process::id(), index));
+    let first = u16::try_from(noise % u64::from(count)).unwrap_or_default();
+    (0..count)
+        .map(|step| PORTS.start + (first + step) % count)
+        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .with_context(|| format!("no free port between {} and {}", PORTS.start, PORTS.end))
 }
 
 /// The Go server reads the parts of its database's address from files.

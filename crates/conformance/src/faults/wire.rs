@@ -163,6 +163,7 @@ pub fn spec_event(
     version: i64,
     data: Option<&Value>,
 ) -> Event {
+    let deletion = action == Action::DeleteRequest;
     let kind = EventType::manifest_bundles(Subresource::Spec, action);
     let mut event = Event::new(kind, source, Stamp::now());
     let metadata = json!({"name": id, "namespace": cluster, "uid": id, "resourceVersion": "0",
@@ -180,7 +181,7 @@ pub fn spec_event(
     if let Some(data) = data {
         event.set_json(data);
     }
-    if action == Action::DeleteRequest {
+    if deletion {
         event.set(name::DELETION_TIMESTAMP, jiff::Timestamp::now());
     }
     event
