@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use conformance::faults::history::Limits;
-use conformance::faults::plan::Profile;
+use conformance::faults::plan::{Plan, Profile};
 use conformance::faults::runner::{self, Options, Report};
 use conformance::faults::stack::{self, Kind};
 
@@ -56,6 +56,9 @@ struct Arguments {
     /// Largest resident set of a server, MiB (I10).
     #[arg(long, default_value_t = 256)]
     memory: u64,
+    /// Only print what the seed (and the following ones, with --rounds) means.
+    #[arg(long)]
+    plan: bool,
     /// PostgreSQL doesn't wait for the disk: quicker, and as good unless the machine itself goes down.
     #[arg(long)]
     no_fsync: bool,
@@ -63,6 +66,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.plan {
+        print_plans(&arguments);
+        return ExitCode::SUCCESS;
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -76,6 +83,28 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("Error: {error:#}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn print_plans(arguments: &Arguments) {
+    let first = arguments.seed.unwrap_or_default();
+    let rounds = arguments.rounds.min(1000);
+    for seed in (first..).take(usize::try_from(rounds).unwrap_or_default()) {
+        let plan = Plan::new(seed, arguments.profile);
+        let pace = if plan.pace { ", looks at the pace" } else { "" };
+        println!(
+            "seed {seed}: {} clusters, {} sources, {} idle agents, {} s{pace}",
+            plan.clusters.len(),
+            plan.sources.len(),
+            plan.idle,
+            plan.storm.as_secs()
+        );
+        for fault in &plan.faults {
+            println!(
+                "  at {} ms for {} ms: {}",
+                fault.after, fault.lasts, fault.fault
+            );
         }
     }
 }

@@ -75,7 +75,7 @@ pub fn check(history: &History) -> Vec<Violation> {
             found.push(Violation::new(Invariant::I3, entry.at, "", text));
         }
     }
-    found.sort_by(|a, b| (a.at, a.invariant).cmp(&(b.at, b.invariant)));
+    found.sort_by_key(|violation| (violation.at, violation.invariant));
     found.dedup();
     found
 }

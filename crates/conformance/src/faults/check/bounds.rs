@@ -61,15 +61,15 @@ fn samples(index: &Index<'_>, found: &mut Vec<Violation>) {
     let mut told = BTreeSet::new();
     for entry in &index.history.entries {
         match &entry.what {
-            What::Sample(Sample::Memory { replica, bytes }) if *bytes > cap => {
-                if told.insert(*replica) {
-                    let text = format!(
-                        "server {replica} has grown to {} MiB, more than {} MiB",
-                        bytes >> 20,
-                        cap >> 20
-                    );
-                    found.push(Violation::new(Invariant::I10, entry.at, "", text));
-                }
+            What::Sample(Sample::Memory { replica, bytes })
+                if *bytes > cap && told.insert(*replica) =>
+            {
+                let text = format!(
+                    "server {replica} has grown to {} MiB, more than {} MiB",
+                    bytes >> 20,
+                    cap >> 20
+                );
+                found.push(Violation::new(Invariant::I10, entry.at, "", text));
             }
             What::Sample(Sample::PendingDeletes { id, count }) if *count > 1 => {
                 let text = format!("{count} deletions of {id} are waiting");
