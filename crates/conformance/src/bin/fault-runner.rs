@@ -171,7 +171,11 @@ fn summary(report: &Report) {
     for (name, count) in &report.sometimes {
         println!("  {count:>7}  {name}");
     }
-    let violations: usize = report.rounds.iter().map(|round| round.violations.len()).sum();
+    let violations: usize = report
+        .rounds
+        .iter()
+        .map(|round| round.violations.len())
+        .sum();
     let broken = report
         .rounds
         .iter()

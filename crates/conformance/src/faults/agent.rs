@@ -256,9 +256,8 @@ impl Agent {
         let life = |tag: Option<Tag>| tag.map_or(0, |tag| tag.life);
         if parts.deleting {
             // The deletion of a life that is over already says nothing about the next one.
-            let older = held.is_some_and(|held| {
-                parts.tag.is_some() && life(parts.tag) < life(held.tag)
-            });
+            let older =
+                held.is_some_and(|held| parts.tag.is_some() && life(parts.tag) < life(held.tag));
             if !older {
                 let tag = parts.tag.or(held.and_then(|held| held.tag));
                 let metadata = parts
@@ -308,9 +307,7 @@ impl Agent {
                     works.due.extend(id);
                 }
                 let ids: Vec<String> = works.due.iter().take(64).cloned().collect();
-                random
-                    .pick(&ids)
-                    .and_then(|id| works.due.take(id.as_str()))
+                random.pick(&ids).and_then(|id| works.due.take(id.as_str()))
             };
             let Some(id) = due else {
                 tokio::select! {

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use super::agent::Agent;
 use super::history::What;
 use super::observer::Observer;
-use super::plan::{Fault, Plan, Planned};
 use super::place::Place;
+use super::plan::{Fault, Plan, Planned};
 use super::stack::Stack;
 
 /// Pause between the repetitions of a fault that is repeated.
@@ -164,9 +164,7 @@ impl Breaker {
             _ => {
                 let end = tokio::time::Instant::now() + lasts;
                 while tokio::time::Instant::now() < end {
-                    database
-                        .terminate_sessions("query ilike 'listen%'")
-                        .await?;
+                    database.terminate_sessions("query ilike 'listen%'").await?;
                     tokio::time::sleep(REPEAT * 3).await;
                 }
                 Ok(())

@@ -244,7 +244,9 @@ impl<'h> Index<'h> {
 
     /// The lives of an id.
     pub fn lives_of<'s>(&'s self, id: &'s str) -> impl Iterator<Item = &'s Life<'h>> {
-        self.lives.range((id, 0)..=(id, u32::MAX)).map(|(_, life)| life)
+        self.lives
+            .range((id, 0)..=(id, u32::MAX))
+            .map(|(_, life)| life)
     }
 
     /// Everything that was read of works: when it was asked, when it was answered, and the rows.

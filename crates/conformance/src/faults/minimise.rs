@@ -119,8 +119,8 @@ fn concerning(history: &History, violation: &Violation) -> History {
                 stream, listener, ..
             } => {
                 let cluster = matches!(listener, Listener::Agent(name) if clusters.contains(name));
-                let source = matches!(listener, Listener::Source(_))
-                    && violation.invariant == Invariant::I4;
+                let source =
+                    matches!(listener, Listener::Source(_)) && violation.invariant == Invariant::I4;
                 if cluster || source {
                     streams.insert(*stream);
                 }
@@ -213,16 +213,26 @@ fn told(what: &What) -> String {
         }
         What::Closed { stream, why } => format!("stream {stream} ends: {why}"),
         What::Spec(spec) => {
-            let content = spec.tag.map_or_else(String::new, |tag| format!(" with {tag}"));
+            let content = spec
+                .tag
+                .map_or_else(String::new, |tag| format!(" with {tag}"));
             let kind = if spec.deleting { "deletion" } else { "spec" };
-            let lost = if spec.dropped { ", and the agent loses it" } else { "" };
+            let lost = if spec.dropped {
+                ", and the agent loses it"
+            } else {
+                ""
+            };
             format!(
                 "stream {}: {kind} of {}, version {}{content}{lost}",
                 spec.stream, spec.id, spec.version
             )
         }
         What::Status(status) => {
-            let kind = if status.deleted { "final status" } else { "status" };
+            let kind = if status.deleted {
+                "final status"
+            } else {
+                "status"
+            };
             format!(
                 "stream {}: {kind} of {}, version {}, sequence {}",
                 status.stream, status.id, status.seen.version, status.seen.sequence
@@ -265,7 +275,9 @@ fn told(what: &What) -> String {
 
 fn told_call(call: &Call) -> String {
     match call {
-        Call::Create { id, cluster, tag, .. } => format!("create {id} in {cluster} with {tag}"),
+        Call::Create {
+            id, cluster, tag, ..
+        } => format!("create {id} in {cluster} with {tag}"),
         Call::Update { id, expect, tag } => format!("update {id} at version {expect} with {tag}"),
         Call::Delete { id, life } => format!("delete life {life} of {id}"),
         Call::Get { id } => format!("get {id}"),

@@ -122,6 +122,14 @@ impl Way {
     /// # Errors
     /// Never in practice: the address is that of the link.
     pub fn connect(&self) -> anyhow::Result<Connection> {
-        Connection::new(&self.proxy.address(), self.place.patience(5.0))
+        self.connect_with(self.place.patience(5.0))
+    }
+
+    /// The same with another patience for answers.
+    ///
+    /// # Errors
+    /// As [`Way::connect`].
+    pub fn connect_with(&self, patience: Duration) -> anyhow::Result<Connection> {
+        Connection::new(&self.proxy.address(), patience)
     }
 }

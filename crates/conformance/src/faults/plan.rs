@@ -130,7 +130,7 @@ impl Plan {
                 rebirths: 0,
                 gets: 0,
                 walks: 0,
-                pause: 25,
+                pause: 60,
             };
         }
         let storm = random.between(8, if full { 25 } else { 12 });
@@ -162,10 +162,7 @@ impl Plan {
             lasts,
             fault,
         };
-        vec![
-            all(Fault::StallAgent(0)),
-            all(Fault::SlowSource(0, 50)),
-        ]
+        vec![all(Fault::StallAgent(0)), all(Fault::SlowSource(0, 50))]
     }
 
     fn trouble(&self, random: &mut Random, full: bool) -> Vec<Planned> {
@@ -241,9 +238,9 @@ impl Plan {
             | Fault::LossyAgent(agent, _)
             | Fault::StatusStorm(agent)
             | Fault::ClockStep(agent, _) => Scope::Cluster(name(&self.clusters, *agent)),
-            Fault::CutSource(source) | Fault::StallSource(source) | Fault::SlowSource(source, _) => {
-                Scope::Source(name(&self.sources, *source))
-            }
+            Fault::CutSource(source)
+            | Fault::StallSource(source)
+            | Fault::SlowSource(source, _) => Scope::Source(name(&self.sources, *source)),
         }
     }
 }
@@ -264,10 +261,15 @@ impl fmt::Display for Fault {
             Self::CutAgent(agent) => write!(f, "cut agent {agent}"),
             Self::StallAgent(agent) => write!(f, "stall agent {agent}"),
             Self::MoveAgent(agent) => write!(f, "move agent {agent} between the servers"),
-            Self::LossyAgent(agent, percent) => write!(f, "agent {agent} loses {percent} % of specs"),
+            Self::LossyAgent(agent, percent) => {
+                write!(f, "agent {agent} loses {percent} % of specs")
+            }
             Self::StatusStorm(agent) => write!(f, "agent {agent} repeats its statuses"),
             Self::ClockStep(agent, seconds) => {
-                write!(f, "the clock of agent {agent} is {seconds} s ahead, then right again")
+                write!(
+                    f,
+                    "the clock of agent {agent} is {seconds} s ahead, then right again"
+                )
             }
             Self::CutSource(source) => write!(f, "cut subscriber {source}"),
             Self::StallSource(source) => write!(f, "stall subscriber {source}"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::agent::Agent;
 use super::breaker::Breaker;
 use super::check;
-use super::history::{Entry, History, Limits, Load, Sample, Scope, Snapshot, What};
+use super::history::{Entry, History, Limits, Load, Row, Sample, Scope, Snapshot, What};
 use super::observer::Observer;
 use super::place::{Door, Place, Way};
 use super::plan::Plan;
@@ -30,6 +31,8 @@ const REMINDER: f64 = 75.0;
 const LOOK: Duration = Duration::from_millis(300);
 /// Between two measurements.
 const MEASURE: Duration = Duration::from_secs(1);
+/// Deletions at a time when everything is cleaned up.
+const CLEANERS: usize = 8;
 /// Between idle agents' connections.
 const IDLE: Duration = Duration::from_millis(20);
 
@@ -173,9 +176,7 @@ impl Stage {
                     // Works that wait for a reminder have more time.
                     let urgent = wrong.iter().any(|id| !snapshot.lossy.contains(id));
                     if wrong.is_empty() || now > late || (urgent && now > soon) {
-                        self.place
-                            .recorder
-                            .add(What::Snapshot(Box::new(snapshot)));
+                        self.place.recorder.add(What::Snapshot(Box::new(snapshot)));
                         return;
                     }
                 }
@@ -231,12 +232,15 @@ impl Stage {
             if alive.is_empty() || Instant::now() > deadline {
                 return;
             }
-            for (index, row) in alive.into_iter().enumerate() {
+            let delete = |(index, row): (usize, &Row)| {
                 let life = row.tag.map_or(0, |tag| tag.life);
                 let server = index % self.place.servers.len().max(1);
-                let deleted = self.rest.delete("clean-up", server, &row.id, life);
-                deleted.await;
-            }
+                let (rest, id) = (self.rest.clone(), row.id.clone());
+                async move { rest.delete("clean-up", server, &id, life).await }
+            };
+            let mut deletes =
+                stream::iter(alive.into_iter().enumerate().map(delete)).buffer_unordered(CLEANERS);
+            while deletes.next().await.is_some() {}
         }
     }
 }

@@ -110,7 +110,11 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> anyhow::Resul
         }
         tell(&progress(number, &round));
         report.rounds.push(round);
-        let Some(round) = report.rounds.last_mut().filter(|round| !round.violations.is_empty()) else {
+        let Some(round) = report
+            .rounds
+            .last_mut()
+            .filter(|round| !round.violations.is_empty())
+        else {
             continue;
         };
         explain(options, &history, round, &mut tell)?;
@@ -126,15 +130,10 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> anyhow::Resul
     Ok(report)
 }
 
-fn judge(
-    plan: &Plan,
-    history: &History,
-    took: Duration,
-) -> (Round, BTreeMap<&'static str, u64>) {
+fn judge(plan: &Plan, history: &History, took: Duration) -> (Round, BTreeMap<&'static str, u64>) {
     let index = Index::new(history);
-    let event = |entry: &&super::history::Entry| {
-        matches!(entry.what, What::Spec(_) | What::Status(_))
-    };
+    let event =
+        |entry: &&super::history::Entry| matches!(entry.what, What::Spec(_) | What::Status(_));
     let round = Round {
         seed: plan.seed,
         faults: plan.faults.iter().map(told).collect(),

@@ -13,6 +13,8 @@ use super::random::Random;
 use super::rest::Rest;
 use super::wire::{self, Connection};
 
+/// How long hands wait for answers, milliseconds: those who give up early leave writes behind that take effect later.
+const PATIENCE: [u64; 3] = [5000, 300, 1500];
 /// How often an id is tried again after its deletion.
 const REBIRTHS: u32 = 60;
 
@@ -72,6 +74,7 @@ struct Hand {
     name: String,
     way: Way,
     connection: Connection,
+    patience: Duration,
     random: Random,
 }
 
@@ -110,13 +113,16 @@ impl Source {
         let place = &self.0.place;
         let server = number % place.servers.len().max(1);
         let way = Way::new(place, Door::Sources, server).await?;
-        let connection = way.connect()?;
+        let patience = PATIENCE.get(number % PATIENCE.len());
+        let patience = Duration::from_millis(patience.copied().unwrap_or(5000));
+        let connection = way.connect_with(patience)?;
         let stop = self.0.stop.clone();
         let mut hand = Hand {
             name: format!("{}/{number}", self.0.name),
             source: self,
             way,
             connection,
+            patience,
             random,
         };
         while !stop.is_cancelled() {
@@ -361,7 +367,7 @@ impl Hand {
             if self.random.percent(50) {
                 self.way.turn();
             }
-            if let Ok(connection) = self.way.connect() {
+            if let Ok(connection) = self.way.connect_with(self.patience) {
                 self.connection = connection;
             }
         }

@@ -158,8 +158,8 @@ impl Stack {
     /// When it isn't ready in time.
     pub async fn start_server(&self, index: usize) -> anyhow::Result<()> {
         let server = self.servers.get(index).context("no such server")?;
-        let deadline = tokio::time::Instant::now()
-            + Duration::from_secs_f64(READY * self.options.time_scale);
+        let deadline =
+            tokio::time::Instant::now() + Duration::from_secs_f64(READY * self.options.time_scale);
         server.spawn()?;
         while !self.is_ready(index).await {
             anyhow::ensure!(
@@ -224,7 +224,14 @@ impl Server {
         let mut command = vec![options.binary.display().to_string()];
         let file = options.binary.file_name().unwrap_or_default();
         let hyperfleet = file.to_string_lossy().starts_with("hyperfleet");
-        command.push(if hyperfleet { "maestro-server" } else { "server" }.to_owned());
+        command.push(
+            if hyperfleet {
+                "maestro-server"
+            } else {
+                "server"
+            }
+            .to_owned(),
+        );
         command.extend([
             "--server-hostname=127.0.0.1".to_owned(),
             format!("--http-server-bindport={rest}"),
@@ -308,7 +315,9 @@ impl Server {
     pub fn is_running(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         stat.ok().is_some_and(|stat| {
-            let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z'));
+            let state = stat
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('Z'));
             state == Some(false)
         })
     }
@@ -340,7 +349,9 @@ impl Server {
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes * 1024)
     }

@@ -42,7 +42,7 @@ const MACHINERY: &[&str] = &[
 pub(super) fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     samples(index, found);
     for stream in index.streams.values() {
-        reminders(stream, found);
+        reminders(index, stream, found);
     }
     for (at, snapshot) in &index.snapshots {
         if let Some(open @ 1..) = snapshot.open_events {
@@ -80,20 +80,23 @@ fn samples(index: &Index<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// However often callers repeat themselves, an agent gets one deletion, and a reminder now and then.
-fn reminders(stream: &Stream<'_>, found: &mut Vec<Violation>) {
+/// However often callers repeat themselves, an agent gets one deletion, and a reminder now and then. Each update before it may
+/// have made the server look at the work once, and find it deleting.
+fn reminders(index: &Index<'_>, stream: &Stream<'_>, found: &mut Vec<Violation>) {
     let mut deletions: BTreeMap<(&str, Option<u32>), Vec<Micros>> = BTreeMap::new();
     for (at, spec) in stream.specs.iter().filter(|(_, spec)| spec.deleting) {
         let key = (spec.id.as_str(), spec.tag.map(|tag| tag.life));
         deletions.entry(key).or_default().push(*at);
     }
-    for ((id, _), times) in deletions {
+    for ((id, life), times) in deletions {
         let (Some(first), Some(last)) = (times.first(), times.last()) else {
             continue;
         };
         let span = usize::try_from((last - first) / REMINDER).unwrap_or(usize::MAX);
         // The event itself and the answer to a resync may cross.
-        let most = 1 + stream.resyncs.max(1) + span;
+        let life = index.lives.get(&(id, life.unwrap_or_default()));
+        let updates = life.map_or(0, |life| life.updates.len());
+        let most = 1 + stream.resyncs.max(1) + span + updates;
         if times.len() > most {
             let text = format!(
                 "the deletion of {id} was sent {} times on stream {}, where {most} would do",

@@ -147,7 +147,10 @@ fn rows_stay_until_farewell(index: &Index<'_>, found: &mut Vec<Violation>) {
                     deletes.any(|op| op.invoked < answered)
                 });
                 let (invariant, why) = if asked_for {
-                    (Invariant::I5, "its agent never said that the objects are gone")
+                    (
+                        Invariant::I5,
+                        "its agent never said that the objects are gone",
+                    )
                 } else {
                     (Invariant::I2, "nobody ever asked for its deletion")
                 };
@@ -229,7 +232,11 @@ fn last_words(
                 let text = format!(
                     "the final status of {} came without {}",
                     life.id,
-                    if status.metadata { "its spec" } else { "its metadata" }
+                    if status.metadata {
+                        "its spec"
+                    } else {
+                        "its metadata"
+                    }
                 );
                 found.push(Violation::new(Invariant::I4, *at, life.id, text));
             }

@@ -63,9 +63,9 @@ pub(super) fn is_normal(index: &Index<'_>, life: &Life<'_>, op: &Op<'_>) -> Opti
         return None;
     }
     let streams = || {
-        index.streams.values().filter(|stream| {
-            matches!(stream.listener, Listener::Agent(cluster) if cluster == life.cluster)
-        })
+        index.streams.values().filter(
+            |stream| matches!(stream.listener, Listener::Agent(cluster) if cluster == life.cluster),
+        )
     };
     let connected = streams().any(|stream| {
         stream.opened + SECOND < op.invoked && stream.closed.is_none_or(|closed| closed > deadline)
@@ -78,7 +78,10 @@ pub(super) fn is_normal(index: &Index<'_>, life: &Life<'_>, op: &Op<'_>) -> Opti
     let mut specs = streams().flat_map(|stream| &stream.specs);
     let delivered = specs.any(|(at, spec)| {
         let same_life = spec.tag.is_none_or(|tag| tag.life == life.number);
-        *at <= deadline && spec.id == life.id && same_life && (spec.version >= version || spec.deleting)
+        *at <= deadline
+            && spec.id == life.id
+            && same_life
+            && (spec.version >= version || spec.deleting)
     });
     if superseded && !delivered {
         return None;

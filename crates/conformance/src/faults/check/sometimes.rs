@@ -36,8 +36,16 @@ fn outcomes(index: &Index<'_>, counts: &mut Counts) {
         let report = matches!(op.call, Call::Report(_));
         count(counts, "write accepted", write && op.succeeded().is_some());
         count(counts, "write with unknown outcome", write && op.unknown());
-        count(counts, "report accepted", report && op.succeeded().is_some());
-        count(counts, "report with unknown outcome", report && op.unknown());
+        count(
+            counts,
+            "report accepted",
+            report && op.succeeded().is_some(),
+        );
+        count(
+            counts,
+            "report with unknown outcome",
+            report && op.unknown(),
+        );
         count(counts, "refused: stale version", refused("Aborted"));
         count(counts, "refused: exists already", refused("AlreadyExists"));
         count(counts, "refused: deleting", refused("FailedPrecondition"));
@@ -72,7 +80,10 @@ fn overlaps(index: &Index<'_>, counts: &mut Counts) {
         .collect();
     for life in index.lives.values() {
         for delete in &life.deletes {
-            let during = life.reports.iter().any(|(report, _)| overlap(delete, report));
+            let during = life
+                .reports
+                .iter()
+                .any(|(report, _)| overlap(delete, report));
             count(counts, "delete during a report", during);
             let during = life.updates.iter().any(|update| overlap(delete, update));
             count(counts, "delete during an update", during);
@@ -124,7 +135,11 @@ fn streams(index: &Index<'_>, counts: &mut Counts) {
         let mut here = BTreeSet::new();
         for (_, spec) in &stream.specs {
             count(counts, "spec lost by an agent", spec.dropped);
-            count(counts, "orphan deleted", spec.deleting && spec.tag.is_none());
+            count(
+                counts,
+                "orphan deleted",
+                spec.deleting && spec.tag.is_none(),
+            );
             let key = (spec.id.as_str(), spec.tag.map(|tag| tag.life));
             if spec.deleting && here.insert(key) {
                 count(counts, "deletion on a second stream", !told.insert(key));

@@ -419,7 +419,11 @@ fn i2_accepted_reports_are_read_back() {
         let tag = story.create(1);
         story.report(tag, 1, 10);
         story.report(tag, 1, 20);
-        let tag = if version == 2 { story.update(1, 1) } else { tag };
+        let tag = if version == 2 {
+            story.update(1, 1)
+        } else {
+            tag
+        };
         story.get(Some(Row {
             status: status.map(|sequence| seen(tag, 1, sequence)),
             ..row(tag, version)
@@ -442,7 +446,11 @@ fn i3_deliveries_take_two_seconds_when_nothing_is_broken() {
             story.fault(Scope::Replica(1));
         }
         let tag = story.create(1);
-        story.wait(delay).spec(1, tag, 1).wait(60).add(What::Window { load: None });
+        story
+            .wait(delay)
+            .spec(1, tag, 1)
+            .wait(60)
+            .add(What::Window { load: None });
         story.found()
     };
     assert_eq!(tell(3, false), [Invariant::I3]);
@@ -754,7 +762,9 @@ fn i9_queues_are_bounded() {
         let id = ID.to_owned();
         story.add(What::Sample(Sample::PendingDeletes { id, count }));
         story.farewell(tag);
-        story.wait(60).snapshot(|snapshot| snapshot.open_events = Some(open));
+        story
+            .wait(60)
+            .snapshot(|snapshot| snapshot.open_events = Some(open));
         story.found()
     };
     assert_eq!(tell(2, 1, 0), [Invariant::I9]);
@@ -856,7 +866,10 @@ fn a_long_history_is_cut_down_to_what_shows_the_violation() {
     assert!(check(&short).contains(&violations[0]));
     let lines = minimise::lines(&short);
     assert!(lines.len() <= 10, "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("deletion of w1")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("deletion of w1")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -864,7 +877,10 @@ fn histories_survive_a_file() {
     let mut story = Story::new();
     story.agent(1);
     let tag = story.create(1);
-    story.get(Some(row(tag, 1))).get(None).fault(Scope::Replica(1));
+    story
+        .get(Some(row(tag, 1)))
+        .get(None)
+        .fault(Scope::Replica(1));
     story.spec(1, tag, 1).status(1, tag, 3).snapshot(|_| {});
     let text = serde_json::to_string(&story.history).expect("plain data");
     let read: History = serde_json::from_str(&text).expect("what was written");
