@@ -1,0 +1,395 @@
+//! Connections, memory, and databases that are away.
+
+use std::time::{Duration, Instant};
+
+use event_wire::proto::SubscriptionRequest;
+
+use super::{Need, Test, ensure, same, test};
+use crate::context::{Context, Stop, Verdict};
+use crate::play::{Behaviour, Error, Proxy, Puppet, Rest};
+
+const MIB: u64 = 1024 * 1024;
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        test!(Connections, f45_a_stalled_link_is_noticed, "a link stalls without an end: heartbeats stop, the agent comes back, and what was written meanwhile arrives"),
+        test!(Connections, f46_idle_is_not_failure, "streams without traffic stay open and carry heartbeats"),
+        test!(Connections, f47_headers_come_at_once, "a subscription is answered at once, and what is published right after that answer arrives"),
+        test!(Connections, f47_a_refusal_has_words, "a refused subscription says why, at once"),
+        test!(Connections, f51_late_events_of_a_row_that_is_gone, "events of a row that no longer exists are passed over; the server goes on").needing(&[Need::Database]),
+        test!(Connections, f53_event_tables_drain, "events and status events that were handled are purged").needing(&[Need::Database]),
+        test!(Connections, f54_large_lists_are_whole_and_cheap, "8 clients list everything in one page: whole answers, and memory does not follow the table").alone(),
+        test!(Connections, f55_slow_agents_do_not_fill_memory, "large works for agents that read nothing: the others get theirs, and memory does not follow the load").alone(),
+        test!(Connections, f56_a_stuck_database_is_not_a_dead_server, "while the database answers nothing /livez is 200, and afterwards everything works within seconds").needing(&[Need::Database, Need::Health]).alone(),
+        test!(Connections, probes_answer, "/livez and /healthcheck say ok").needing(&[Need::Health]),
+    ]
+}
+
+async fn f45_a_stalled_link_is_noticed(c: Context) -> Verdict {
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let proxy = Proxy::start(&c.doors().agent).await?;
+    let behaviour = Behaviour {
+        patience: Some(Duration::from_secs(22)),
+        ..Behaviour::default()
+    };
+    let puppet = Puppet::start(&proxy.address(), &cluster, &c.stage, behaviour);
+    puppet.joined().await?;
+    let work = source.work(&cluster, "before");
+    source.create(&work).await?;
+    let limit = Duration::from_secs(30);
+    puppet.holds(limit, &[(work.id.clone(), 1)]).await?;
+    proxy.stall();
+    let during = source.work(&cluster, "during");
+    source.create(&during).await?;
+    tokio::time::sleep(Duration::from_secs(24)).await;
+    // Connections made while nothing flows are stuck as well.
+    proxy.cut();
+    proxy.flow();
+    puppet.holds(limit, &[(during.id.clone(), 1)]).await?;
+    ensure!(
+        puppet.streams() > 1,
+        "expected another stream after the stall, seen the old one only"
+    );
+    Ok(())
+}
+
+async fn f46_idle_is_not_failure(c: Context) -> Verdict {
+    let cluster = c.cluster().await?;
+    let (source, agent) = (c.source().await?, c.agent(&cluster).await?);
+    let (specs, statuses) = (agent.join(&[]).await?, source.subscribe().await?);
+    let idle = Duration::from_secs(c.size(35, 1800) as u64);
+    tokio::time::sleep(idle).await;
+    for (whose, stream) in [("agent", &specs), ("source", &statuses)] {
+        ensure!(
+            stream.end().is_none(),
+            "expected the idle stream of the {whose} to stay open for {idle:?}, seen its end: {}",
+            stream.end().map_or_else(String::new, |end| end.to_string())
+        );
+        let beats = stream.heartbeats();
+        ensure!(
+            beats >= 2,
+            "expected heartbeats on the idle stream of the {whose}, one per 10 s, seen {beats}"
+        );
+        ensure!(
+            stream.unreadable().is_empty(),
+            "expected nothing unreadable, seen {:?}",
+            stream.unreadable()
+        );
+    }
+    Ok(())
+}
+
+async fn f47_headers_come_at_once(c: Context) -> Verdict {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let agent = c.agent(&cluster).await?;
+    for round in 0..20 {
+        let work = source.work(&cluster, &format!("w{round}"));
+        let mut specs = c
+            .stage
+            .within(LIMIT, "the header of a subscription", agent.subscribe())
+            .await??;
+        ensure!(
+            specs.subscription_id().is_some(),
+            "expected the header subscription-id, which agents require, seen none"
+        );
+        source.create(&work).await?;
+        let spec = specs
+            .until("a work created right after the header", |seen| {
+                seen.id() == work.id
+            })
+            .await?;
+        let mut statuses = c
+            .stage
+            .within(LIMIT, "the header of a subscription", source.subscribe())
+            .await??;
+        ensure!(
+            statuses.subscription_id().is_some(),
+            "expected the header subscription-id on the source port, seen none"
+        );
+        agent.applied(&spec).await?;
+        statuses
+            .until("a status reported right after the header", |seen| {
+                seen.id() == work.id
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn f47_a_refusal_has_words(c: Context) -> Verdict {
+    let agent = c.agent("").await?;
+    let requests = [
+        (
+            SubscriptionRequest {
+                data_type: event_wire::MANIFEST_BUNDLES.to_owned(),
+                ..SubscriptionRequest::default()
+            },
+            "missing cluster name",
+        ),
+        (
+            SubscriptionRequest {
+                cluster_name: "c".to_owned(),
+                data_type: "nonsense".to_owned(),
+                ..SubscriptionRequest::default()
+            },
+            "invalid data type",
+        ),
+    ];
+    for (request, words) in requests {
+        // The refusal may come as the answer, or as the end of the stream.
+        let refusal = match agent.subscribe_with(request).await {
+            Err(Error::Status(status)) => status.message().to_owned(),
+            Err(other) => return Err(other.into()),
+            Ok(stream) => stream.ended(Duration::from_secs(5)).await?.to_string(),
+        };
+        ensure!(
+            refusal.contains(words),
+            "expected a refusal with {words:?}, seen {refusal:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn f51_late_events_of_a_row_that_is_gone(c: Context) -> Verdict {
+    let database = c.database().await?;
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let puppet = c.puppet(&cluster, Behaviour::default()).await?;
+    let gone = uuid::Uuid::new_v4().to_string();
+    for kind in ["Create", "Update", "Delete"] {
+        let event = uuid::Uuid::new_v4().to_string();
+        let insert = "insert into events (id, created_at, updated_at, source, source_id, event_type) values ($1, now(), now(), 'Resources', $2, $3)";
+        database.execute(insert, &[&event, &gone, &kind]).await?;
+        database
+            .execute("select pg_notify('events', $1)", &[&event])
+            .await?;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    same(
+        "events about a row that doesn't exist",
+        puppet.works().len(),
+        0,
+    )?;
+    let work = source.work(&cluster, "after");
+    source.create(&work).await?;
+    puppet
+        .holds(Duration::from_secs(30), &[(work.id.clone(), 1)])
+        .await?;
+    Ok(())
+}
+
+async fn f53_event_tables_drain(c: Context) -> Verdict {
+    const LEFT: &str = "select (select count(*) from events where source_id = any($1)) + (select count(*) from status_events where resource_id = any($1))";
+    if c.size(0, 1) == 0 {
+        return Err(Stop::NotApplicable(
+            "waits up to 20 minutes: --profile full".to_owned(),
+        ));
+    }
+    let database = c.database().await?;
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let puppet = c.puppet(&cluster, Behaviour::default()).await?;
+    let works = c.works(&source, &cluster, 100);
+    c.create_all(&source, &works).await?;
+    let wanted: Vec<(String, i32)> = works.iter().map(|work| (work.id.clone(), 1)).collect();
+    puppet.holds(Duration::from_secs(30), &wanted).await?;
+    let ids: Vec<&str> = works.iter().map(|work| work.id.as_str()).collect();
+    let started = Instant::now();
+    loop {
+        let left: i64 = database.query_one(LEFT, &[&ids]).await?.get(0);
+        if left == 0 {
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < Duration::from_secs(1200),
+            "expected handled events to be purged within 20 minutes, seen {left}"
+        );
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
+async fn f54_large_lists_are_whole_and_cheap(c: Context) -> Verdict {
+    const CLIENTS: usize = 8;
+    const ROW_BYTES: usize = 50_000;
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let rows = c.size(400, 20_000);
+    let works: Vec<_> = c
+        .works(&source, &cluster, rows)
+        .into_iter()
+        .map(|work| work.with_bytes(ROW_BYTES))
+        .collect();
+    c.create_all(&source, &works).await?;
+    drop(works);
+    let before = c.memory();
+    let search = format!("consumer_name='{cluster}'");
+    let peak = std::sync::atomic::AtomicU64::new(0);
+    let watch = async {
+        loop {
+            peak.fetch_max(
+                c.memory().unwrap_or(0),
+                std::sync::atomic::Ordering::Relaxed,
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let clients = (0..CLIENTS).map(|_| {
+        let (rest, search) = (c.rest(), search.clone());
+        async move { count_items(&rest?, &search).await }
+    });
+    let counts = tokio::select! {
+        counts = futures::future::try_join_all(clients) => counts?,
+        () = watch => return Ok(()),
+    };
+    for (size, items) in counts {
+        same("items of a large page", items, rows)?;
+        same("its size", size, rows as u64)?;
+    }
+    if let Some(before) = before {
+        let growth = peak.into_inner().saturating_sub(before);
+        ensure!(
+            growth < 96 * MIB,
+            "expected memory to stay within 96 MiB more than before while {CLIENTS} clients list {} MiB each, seen {} MiB more",
+            rows * ROW_BYTES / 1_048_576,
+            growth / MIB
+        );
+    }
+    Ok(())
+}
+
+async fn count_items(rest: &Rest, search: &str) -> Result<(u64, usize), Error> {
+    #[derive(serde::Deserialize, Default)]
+    struct List {
+        size: u64,
+        items: Vec<serde::de::IgnoredAny>,
+    }
+    let query = [("search", search), ("size", "20000")];
+    let reply = rest.list("resource-bundles", &query).await?;
+    let list: List = serde_json::from_slice(&reply.body).unwrap_or_default();
+    Ok((list.size, list.items.len()))
+}
+
+async fn f55_slow_agents_do_not_fill_memory(c: Context) -> Verdict {
+    const ROW_BYTES: usize = 49_000;
+    let source = c.source().await?;
+    let (clusters, each) = (c.size(4, 10), c.size(60, 600));
+    let before = c.memory();
+    let mut puppets = Vec::new();
+    let mut all = Vec::new();
+    for number in 0..clusters {
+        let cluster = c.cluster().await?;
+        let slow = number < 2;
+        let behaviour = Behaviour {
+            reading: !slow,
+            ..Behaviour::default()
+        };
+        let puppet = c.puppet(&cluster, behaviour).await?;
+        let works: Vec<_> = c
+            .works(&source, &cluster, each)
+            .into_iter()
+            .map(|work| work.with_bytes(ROW_BYTES))
+            .collect();
+        puppets.push((puppet, slow, works));
+    }
+    for number in 0..each {
+        for (_, _, works) in &puppets {
+            all.extend(works.get(number).cloned());
+        }
+    }
+    c.create_all(&source, &all).await?;
+    drop(all);
+    for (puppet, slow, works) in &puppets {
+        if !slow {
+            let wanted: Vec<(String, i32)> =
+                works.iter().map(|work| (work.id.clone(), 1)).collect();
+            puppet.holds(Duration::from_secs(30), &wanted).await?;
+        }
+    }
+    if let (Some(before), Some(after)) = (before, c.memory()) {
+        let growth = after.saturating_sub(before);
+        ensure!(
+            growth < 192 * MIB,
+            "expected memory to stay within 192 MiB more than before, seen {} MiB more",
+            growth / MIB
+        );
+    }
+    Ok(())
+}
+
+async fn f56_a_stuck_database_is_not_a_dead_server(c: Context) -> Verdict {
+    let database = c.database().await?;
+    let health = health(&c)?;
+    let cluster = c.cluster().await?;
+    let source = c.source().await?;
+    let puppet = c.puppet(&cluster, Behaviour::default()).await?;
+    let stuck = Duration::from_secs(c.size(15, 60) as u64);
+    database
+        .batch_execute("begin; lock table resources, consumers, events, server_instances in access exclusive mode")
+        .await?;
+    let started = Instant::now();
+    let work = source.work(&cluster, "during");
+    let publish = {
+        let (source, work, stage) = (source.clone(), work.clone(), c.stage.clone());
+        tokio::spawn(async move { crate::context::create_surely(&source, &work, &stage).await })
+    };
+    let mut worst = Duration::ZERO;
+    while started.elapsed() < stuck {
+        let asked = Instant::now();
+        let reply = health.get("/livez").await?;
+        worst = worst.max(asked.elapsed());
+        same("/livez while the database is stuck", reply.status, 200)?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    database.batch_execute("rollback").await?;
+    ensure!(
+        worst < c.stage.scale.of(Duration::from_secs(1)),
+        "expected /livez to answer within 1 s, as probes want, seen {worst:.1?}"
+    );
+    let rest = c.rest()?;
+    c.stage
+        .eventually(
+            Duration::from_secs(10),
+            "REST after the database is back",
+            async || {
+                Ok(
+                    (rest.get("/api/maestro/v1/consumers?size=1").await?.status == 200)
+                        .then_some(()),
+                )
+            },
+        )
+        .await?;
+    let published = publish
+        .await
+        .map_err(|error| Stop::Failed(error.to_string()))?;
+    published?;
+    puppet
+        .holds(Duration::from_secs(30), &[(work.id.clone(), 1)])
+        .await?;
+    Ok(())
+}
+
+async fn probes_answer(c: Context) -> Verdict {
+    let health = health(&c)?;
+    for path in ["/livez", "/healthcheck"] {
+        let reply = health.get(path).await?;
+        same(
+            path,
+            (reply.status, reply.text()),
+            (200, r#"{"status": "ok"}"#.to_owned()),
+        )?;
+    }
+    let reply = health.get("/elsewhere").await?;
+    same("an unknown path, status", reply.status, 404)
+}
+
+fn health(c: &Context) -> Result<Rest, Stop> {
+    let base = c
+        .target
+        .health
+        .as_deref()
+        .ok_or_else(|| Stop::NotApplicable("needs --health".to_owned()))?;
+    Ok(Rest::new(base, &c.stage)?)
+}
