@@ -43,6 +43,8 @@ pub struct Limits {
     pub sweep_interval: Duration,
     /// How long an agent has to settle a row before it is reminded; default 20 s.
     pub grace: Duration,
+    /// How long events and final statuses are kept for servers and streams that come late; default 5 min.
+    pub events_kept: Duration,
     /// A cluster whose agent was connected so recently can't be removed by force; default 10 min.
     pub seen_lately: Duration,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             resync_wait: Duration::from_secs(10),
             sweep_interval: Duration::from_secs(10),
             grace: Duration::from_secs(20),
+            events_kept: Duration::from_secs(300),
             seen_lately: Duration::from_secs(600),
         }
     }

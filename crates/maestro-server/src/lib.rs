@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod model;
 pub mod problem;
 pub mod rest;
+mod same;
 pub mod service;
 pub mod storable;
 pub mod storage;

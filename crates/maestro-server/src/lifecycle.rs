@@ -17,11 +17,11 @@ use event_wire::{Event, SequenceId, stored};
 use jiff::Timestamp;
 use manifestwork::ObjectMeta;
 use manifestwork::constants::LOG_TRACING_PREFIX;
-use serde_json::Value;
 
 use crate::model::{
     ClusterName, Delete, Done, Ignored, Operation, Refusal, Report, SourceId, Spec,
 };
+use crate::same::same_json;
 
 /// Versions are 32 bits wide on the wire.
 const LAST_VERSION: i64 = i32::MAX as i64;
@@ -210,15 +210,10 @@ fn is_unchanged(event: &Event, stored: Option<&str>) -> bool {
     };
     (!event.id.is_empty() && event.id == stored.id)
         || (described(event) == described(&stored)
-            && same_json(event.data.as_deref(), stored.data.as_deref()))
-}
-
-fn same_json(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
-    let (Some(one), Some(other)) = (one, other) else {
-        return one == other;
-    };
-    let parse = |text| serde_json::from_slice::<Value>(text);
-    one == other || matches!((parse(one), parse(other)), (Ok(one), Ok(other)) if one == other)
+            && match (event.data.as_deref(), stored.data.as_deref()) {
+                (Some(one), Some(other)) => same_json(one, other),
+                (one, other) => one == other,
+            })
 }
 
 type Texts = BTreeMap<String, String>;

@@ -12,7 +12,17 @@ pub enum NotStorable {
     /// Half of a surrogate pair.
     #[error("text holds an unpaired surrogate")]
     Surrogate,
+    /// A number that is out of the range of 64-bit floats, or written with very many digits.
+    #[error("a number is out of range")]
+    Number,
 }
+
+/// Digits of a number, at most: far more than a 64-bit float has.
+const MAX_DIGITS: usize = 1000;
+/// The largest power of ten that a number is written with, either way: those of 64-bit floats end earlier.
+const MAX_EXPONENT: i32 = 400;
+/// `jsonb` writes powers of ten out as zeros; bytes that an event may grow by through that.
+const MAX_GROWTH: usize = 1024 * 1024;
 
 /// Checks all texts of an event whose data and metadata are valid JSON.
 ///
@@ -22,6 +32,9 @@ pub fn check(event: &Event) -> Result<(), NotStorable> {
     for text in [&event.id, &event.source] {
         plain(text)?;
     }
+    for text in [&event.content_type, &event.data_schema, &event.subject] {
+        text.as_deref().map_or(Ok(()), plain)?;
+    }
     for value in event.extensions.values() {
         if let Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text) = value {
             plain(text)?;
@@ -29,12 +42,13 @@ pub fn check(event: &Event) -> Result<(), NotStorable> {
     }
     if let Ok(Some(metadata)) = event.metadata_text() {
         json(metadata)?;
+        numbers(metadata)?;
     }
-    event
+    let data = event
         .data
         .as_deref()
-        .and_then(|data| std::str::from_utf8(data).ok())
-        .map_or(Ok(()), json)
+        .and_then(|data| std::str::from_utf8(data).ok());
+    data.map_or(Ok(()), |data| json(data).and_then(|()| numbers(data)))
 }
 
 fn plain(text: &str) -> Result<(), NotStorable> {
@@ -79,9 +93,86 @@ fn json(text: &str) -> Result<(), NotStorable> {
     }
 }
 
+/// Looks at the numbers of valid JSON: what is between its strings.
+fn numbers(text: &str) -> Result<(), NotStorable> {
+    let mut growth = 0;
+    let mut rest = text;
+    loop {
+        let (between, string) = rest.split_once('"').unwrap_or((rest, ""));
+        let breaks = |c: char| matches!(c, ',' | ':' | '[' | ']' | '{' | '}') || c.is_whitespace();
+        for token in between.split(breaks) {
+            growth += number(token)?;
+        }
+        if growth > MAX_GROWTH {
+            return Err(NotStorable::Number);
+        }
+        let Some(end) = end_of_string(string) else {
+            return Ok(());
+        };
+        rest = string.get(end + 1..).unwrap_or_default();
+    }
+}
+
+/// Where a string ends whose first quote is passed.
+fn end_of_string(text: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.find('"')?;
+        let before = text.get(..at)?;
+        let backslashes = before.len() - before.trim_end_matches('\\').len();
+        if backslashes % 2 == 0 {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// Checks one token; tells how many zeros it is short for.
+fn number(token: &str) -> Result<usize, NotStorable> {
+    if !token.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Ok(0);
+    }
+    if token.len() > MAX_DIGITS {
+        return Err(NotStorable::Number);
+    }
+    let Some((_, exponent)) = token.split_once(['e', 'E']) else {
+        return Ok(0);
+    };
+    let exponent = exponent.trim_start_matches('+').parse().ok();
+    let exponent: i32 = exponent.ok_or(NotStorable::Number)?;
+    if exponent.abs() > MAX_EXPONENT {
+        return Err(NotStorable::Number);
+    }
+    Ok(usize::try_from(exponent.abs()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_jsonb_refuses_or_blows_up_are_found() {
+        let many = |text: &str, times: usize| format!("[{}0]", format!("{text},").repeat(times));
+        for (text, expected) in [
+            (
+                r#"{"a":[1,-2.5e3,1E+5,0.1e-7],"b":"1e999999"}"#.to_owned(),
+                Ok(()),
+            ),
+            (r#"{"a\\":1e5,"b\"":"\\\"1e999999"}"#.to_owned(), Ok(())),
+            (r#"{"a":1e401}"#.to_owned(), Err(NotStorable::Number)),
+            (
+                r#"{"a":"x\\", "b": 1e-99999999999 }"#.to_owned(),
+                Err(NotStorable::Number),
+            ),
+            (format!("[{}]", "9".repeat(1001)), Err(NotStorable::Number)),
+            (format!("\"{}\"", "9".repeat(1001)), Ok(())),
+            (many("1e300", 100), Ok(())),
+            (many("1e300", 10_000), Err(NotStorable::Number)),
+        ] {
+            let short = text.get(..40.min(text.len()));
+            assert_eq!(numbers(&text), expected, "{short:?}");
+        }
+    }
 
     #[test]
     fn text_that_jsonb_refuses_is_found() {

@@ -120,8 +120,31 @@ pub trait Store: facts::Facts + 'static {
     /// Says that this server is alive.
     async fn heartbeat(&self) -> Result<(), Error>;
 
-    /// Removes what nobody needs any more: old events, final statuses and tombstones.
-    async fn purge(&self) -> Result<(), Error>;
+    /// Closes events that no other server has to handle; `clusters` have their agent connected here.
+    async fn close_events(&self, clusters: &[ClusterName]) -> Result<(), Error> {
+        let _ = clusters;
+        Ok(())
+    }
+
+    /// Removes what nobody needs any more: events and final statuses older than `events_kept`, and old tombstones.
+    async fn purge(&self, clusters: &[ClusterName], events_kept: Duration) -> Result<(), Error>;
+
+    /// Passes on what a cluster's agent said that it has (its text form) to the server that holds the agent's stream.
+    async fn forward_resync(&self, cluster: &ClusterName, versions: &str) -> Result<(), Error> {
+        let _ = (cluster, versions);
+        Ok(())
+    }
+
+    /// The newest word that was passed on for a cluster.
+    async fn forwarded_resync(&self, cluster: &ClusterName) -> Result<Option<String>, Error> {
+        let _ = cluster;
+        Ok(None)
+    }
+
+    /// How full the database's queue of notifications is, from 0 to 1; `None` where there is no such queue.
+    async fn notification_queue(&self) -> Result<Option<f64>, Error> {
+        Ok(None)
+    }
 
     /// Says that this server leaves.
     async fn farewell(&self) -> Result<(), Error>;
@@ -248,6 +271,8 @@ pub struct Page<T> {
 pub enum Foreign {
     /// Another server committed these.
     Changes(Vec<Change>),
+    /// The agent of this cluster told another server what it has.
+    Resync(ClusterName),
     /// This server heard nothing for so long that changes are lost: everything has to be compared.
     Gap,
 }

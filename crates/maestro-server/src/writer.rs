@@ -8,7 +8,7 @@
 mod lanes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +23,8 @@ use lanes::{Lanes, Waiting};
 
 /// Transactions on their way at once: one commits while the next is prepared.
 const WORKERS: usize = 2;
-/// How often an operation is tried again because another server holds its row.
-const BUSY_ATTEMPTS: u32 = 200;
+/// How long an operation is tried again because another server holds its row.
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after a transaction in which every row was held by another server.
 const BUSY_PAUSE: Duration = Duration::from_millis(25);
 
@@ -83,7 +83,7 @@ impl Writer {
                 Waiting {
                     operation,
                     answer,
-                    attempts: 0,
+                    since: Instant::now(),
                 },
             )
             .await;
@@ -139,11 +139,10 @@ impl Worker {
             }
         };
         let mut busy = 0;
-        for ((lane, mut waiting), slot) in taken.into_iter().zip(slots) {
+        for ((lane, waiting), slot) in taken.into_iter().zip(slots) {
             let id = waiting.operation.id().clone();
             match slot {
-                Ok(Slot::Busy) if waiting.attempts < BUSY_ATTEMPTS => {
-                    waiting.attempts += 1;
+                Ok(Slot::Busy) if waiting.since.elapsed() < BUSY_LIMIT => {
                     busy += 1;
                     self.lanes.put_back(lane, waiting);
                 }

@@ -285,23 +285,26 @@ impl Hub {
     }
 
     /// Hands what an agent says that it has to its streams: those on the connection that it spoke on, or, if there is
-    /// none (a proxy may spread its calls), all of its cluster. Tells how many streams got it.
-    pub fn resync(&self, cluster: &ClusterName, connection: &Connection, held: &Held) -> usize {
+    /// none (a proxy may spread its calls), all of its cluster. Tells whether it was the connection's own stream; if not,
+    /// the stream that is meant may be on another server.
+    pub fn resync(&self, cluster: &ClusterName, connection: &Connection, held: &Held) -> bool {
         let streams = self.agents_of(cluster);
         let same: Vec<_> = streams
             .iter()
             .filter(|stream| stream.connection.id() == connection.id())
             .collect();
-        let chosen = if same.is_empty() {
-            streams.iter().collect()
-        } else {
-            same
-        };
-        for stream in &chosen {
-            lock(&stream.state).resync = Some(held.clone());
-            stream.wake.notify_one();
+        let own = !same.is_empty();
+        for stream in if own { same } else { streams.iter().collect() } {
+            stream.compare_with(held.clone());
         }
-        chosen.len()
+        own
+    }
+
+    /// Hands what an agent told another server to its streams here.
+    pub(super) fn resync_from_elsewhere(&self, cluster: &ClusterName, held: &Held) {
+        for stream in self.agents_of(cluster) {
+            stream.compare_with(held.clone());
+        }
     }
 
     /// Keeps which resources of an agent this server doesn't dare to delete.
@@ -435,6 +438,12 @@ impl AgentStream {
             }
             self.wake.notified().await;
         }
+    }
+
+    /// What the agent says that it has; the newest word counts.
+    fn compare_with(&self, held: Held) {
+        lock(&self.state).resync = Some(held);
+        self.wake.notify_one();
     }
 
     /// Resources that should be sent again.

@@ -1,6 +1,6 @@
 //! What an agent lacks and what it has too much of, by what it says that it has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use event_wire::payload::ResourceVersionList;
 
@@ -41,6 +41,8 @@ impl From<ResourceVersionList> for Held {
         let versions = list
             .resource_versions
             .into_iter()
+            // No resource has such an id, and no database could be asked for it.
+            .filter(|entry| !entry.resource_id.contains('\0'))
             .map(|entry| {
                 let held = Entry {
                     version: entry.resource_version,
@@ -54,6 +56,30 @@ impl From<ResourceVersionList> for Held {
 }
 
 impl Held {
+    /// As text, for another server on the same database.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let versions: BTreeMap<&str, i64> = self
+            .versions
+            .iter()
+            .map(|(id, entry)| (id.as_str(), entry.version))
+            .collect();
+        serde_json::to_string(&versions).unwrap_or_default()
+    }
+
+    /// From [`Held::to_text`]; `None` when it isn't.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let versions: BTreeMap<String, i64> = serde_json::from_str(text).ok()?;
+        let entries = versions.into_iter().map(|(id, version)| {
+            let known = false;
+            (ResourceId::from(id), Entry { version, known })
+        });
+        Some(Self {
+            versions: entries.collect(),
+        })
+    }
+
     /// How many resources.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -191,6 +217,13 @@ mod tests {
             held(&[("a", 9)]).lacks(&row("a", 2, true)),
             "a deletion is sent whatever the version"
         );
+    }
+
+    #[test]
+    fn what_an_agent_has_survives_being_passed_on() {
+        let agent = held(&[("a", 2), ("b\"\n", 1), ("", 0)]);
+        assert_eq!(Held::from_text(&agent.to_text()), Some(agent));
+        assert_eq!(Held::from_text("[1]"), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::delivery::connection::Connection;
 use crate::delivery::{Courier, Held, Outgoing};
 use crate::model::{ClusterName, Done, Ignored, Operation, Report};
 use crate::storable;
+use crate::storage::Error;
 use crate::writer::{Lane, WriteError};
 
 /// Response metadata of a status that was left out because a newer one is stored: its sequence id, so that an agent
@@ -72,7 +73,10 @@ impl AgentService {
                 .invalid(format!("failed to convert protobuf to cloudevent: {error}")),
         })?;
         if event.event_type.action == Action::ResyncRequest {
-            return self.resync(&event, agent, connection).map(|()| None);
+            return self
+                .resync(&event, agent, connection)
+                .await
+                .map(|()| None);
         }
         if !event.event_type.data_type.is_manifest_bundles() {
             return Err(self
@@ -82,30 +86,37 @@ impl AgentService {
         self.status(event, agent).await
     }
 
-    /// Answers at once: the courier of the stream compares, for a Go agent doesn't read while it publishes.
-    fn resync(
+    /// Answers at once: the courier of the stream compares, for a Go agent doesn't read while it publishes. When the stream
+    /// is on another server, what the agent has is stored for that one.
+    async fn resync(
         &self,
         event: &Event,
         agent: &Agent<'_>,
         connection: &Connection,
     ) -> Result<(), Status> {
+        const FAILED: &str = "failed to respond resync spec request";
         let (cluster, list) = server::decode_spec_resync(event).map_err(|error| {
-            let text = format!("failed to respond resync spec request: {error}");
+            let text = format!("{FAILED}: {error}");
             self.errors.other(Code::FailedPrecondition, text)
         })?;
         agent
             .acts_for(&cluster)
             .map_err(|denied| self.errors.denied(&denied))?;
         let cluster = ClusterName::from(cluster);
-        if self
-            .context
-            .hub
-            .resync(&cluster, connection, &Held::from(list))
-            == 0
-        {
-            tracing::info!(consumer = %cluster, "An agent said what it has, but has no open stream here.");
+        let held = Held::from(list);
+        if self.context.hub.resync(&cluster, connection, &held) {
+            return Ok(());
         }
-        Ok(())
+        let versions = held.to_text();
+        let passed_on = self.context.store.forward_resync(&cluster, &versions).await;
+        passed_on.map_err(|error| {
+            if matches!(error, Error::Invalid(_)) {
+                return self.errors.invalid(format!("{FAILED}: not a cluster name"));
+            }
+            tracing::warn!(consumer = %cluster, %error, "What an agent has can't be passed on.");
+            let text = format!("{FAILED}: the database is unavailable, try again later");
+            self.errors.other(Code::Unavailable, text)
+        })
     }
 
     async fn status(&self, event: Event, agent: &Agent<'_>) -> Result<Option<SequenceId>, Status> {

@@ -1,12 +1,15 @@
 //! The final status of resources whose cluster was removed by an operator: nobody else will ever report their end.
 
+use std::collections::BTreeMap;
+
 use event_wire::attribute::name;
 use event_wire::{
     Action, Event, EventType, SERVER_SOURCE, SequenceGenerator, Stamp, Subresource, stored,
 };
 use jiff::Timestamp;
 use manifestwork::constants::{condition, reason};
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::metadata::with_times;
@@ -26,11 +29,12 @@ pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<Stri
     if let Some(Ok(stored)) = last.as_ref().map(Event::sequence_id) {
         sequence.advance_past(stored);
     }
+    // What isn't touched stays as the agent wrote it.
     let mut data = last.as_ref().and_then(object).unwrap_or_default();
-    let mut conditions = match data.remove("conditions") {
-        Some(Value::Array(conditions)) => conditions,
-        _ => Vec::new(),
-    };
+    let mut conditions: Vec<Value> = data
+        .remove("conditions")
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
     conditions.retain(|known| known["type"] != condition::DELETED);
     conditions.push(json!({
         "type": condition::DELETED,
@@ -40,7 +44,8 @@ pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<Stri
         "reason": reason::CONSUMER_REMOVED,
         "message": format!("The consumer {} was removed: {}", row.cluster, forced.reason),
     }));
-    data.insert("conditions".into(), conditions.into());
+    let conditions = to_raw_value(&conditions).map_err(|error| Error::other(error.to_string()))?;
+    data.insert("conditions".into(), conditions);
 
     let spec = stored::from_str(&row.payload).ok();
     let metadata = spec
@@ -72,6 +77,6 @@ pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<Stri
     stored::to_string(&event).map_err(unreadable)
 }
 
-fn object(event: &Event) -> Option<Map<String, Value>> {
+fn object(event: &Event) -> Option<BTreeMap<String, Box<RawValue>>> {
     event.json().ok()
 }

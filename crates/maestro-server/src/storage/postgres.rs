@@ -10,12 +10,15 @@ mod keep;
 mod lists;
 mod locks;
 mod queries;
+mod reminders;
+mod resyncs;
 mod schema;
+mod unit;
 mod values;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +47,7 @@ pub struct Postgres {
     writes: Pool,
     reads: Pool,
     instance: Instance,
+    walk: reminders::Walk,
     foreign: Mutex<Option<mpsc::Receiver<Foreign>>>,
     stop: CancellationToken,
 }
@@ -56,6 +60,8 @@ struct Instance {
     heartbeat: Duration,
     /// Starts the ids of events that this process wrote, to tell them from those of others.
     tag: [u8; 4],
+    /// Whether a Go server used the database lately.
+    go: Arc<AtomicBool>,
 }
 
 impl Instance {
@@ -85,7 +91,7 @@ impl Postgres {
         name: &str,
         heartbeat: Duration,
     ) -> Result<Self, OpenError> {
-        let writes = connections.clamp(1, WRITE_CONNECTIONS);
+        let writes = connections.clamp(2, WRITE_CONNECTIONS);
         let reads = connections
             .saturating_sub(writes)
             .clamp(1, READ_CONNECTIONS);
@@ -112,11 +118,19 @@ impl Postgres {
                 Err(error) => return Err(error.into()),
             }
         }
+        // Two batches are on their way at once; the first ones shall not wait for connections.
+        if let Ok((one, two)) = tokio::try_join!(writes.get(), writes.get()) {
+            let warm = tokio::try_join!(apply::warm_up(&one), apply::warm_up(&two));
+            if let Err(error) = warm {
+                tracing::debug!(%error, "Connections could not be prepared; they are when they are needed.");
+            }
+        }
         let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
         let instance = Instance {
             name: name.to_owned(),
             heartbeat,
             tag: [a, b, c, d],
+            go: Arc::default(),
         };
         let stop = CancellationToken::new();
         let foreign = changes::watch(config, &reads, &instance, stop.clone())?;
@@ -124,6 +138,7 @@ impl Postgres {
             writes,
             reads,
             instance,
+            walk: reminders::Walk::default(),
             foreign: Mutex::new(Some(foreign)),
             stop,
         })
@@ -174,9 +189,9 @@ impl Store for Postgres {
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<Slot>, Error> {
-        let mut client = self.writes.get().await?;
+        let client = self.writes.get().await?;
         self.writes
-            .bounded(apply::run(&mut client, &batch, &self.instance))
+            .bounded(apply::run(client, &batch, &self.instance))
             .await
     }
 
@@ -211,8 +226,10 @@ impl Store for Postgres {
         grace: Duration,
         limit: usize,
     ) -> Result<Vec<Overdue>, Error> {
-        self.write(async |client| queries::overdue(client, clusters, grace, limit).await)
-            .await
+        self.write(async |client| {
+            reminders::overdue(client, &self.walk, clusters, grace, limit).await
+        })
+        .await
     }
 
     async fn unsettled(
@@ -293,8 +310,29 @@ impl Store for Postgres {
             .await
     }
 
-    async fn purge(&self) -> Result<(), Error> {
-        self.write(async |client| keep::purge(client).await).await
+    async fn close_events(&self, clusters: &[ClusterName]) -> Result<(), Error> {
+        self.write(async |client| keep::close_events(client, &self.instance, clusters).await)
+            .await
+    }
+
+    async fn purge(&self, clusters: &[ClusterName], events_kept: Duration) -> Result<(), Error> {
+        self.write(async |client| keep::purge(client, &self.instance, clusters, events_kept).await)
+            .await
+    }
+
+    async fn forward_resync(&self, cluster: &ClusterName, versions: &str) -> Result<(), Error> {
+        self.write(async |client| resyncs::forward(client, &self.instance, cluster, versions).await)
+            .await
+    }
+
+    async fn forwarded_resync(&self, cluster: &ClusterName) -> Result<Option<String>, Error> {
+        self.read(async |client| resyncs::forwarded(client, cluster).await)
+            .await
+    }
+
+    async fn notification_queue(&self) -> Result<Option<f64>, Error> {
+        self.read(async |client| keep::notification_queue(client).await.map(Some))
+            .await
     }
 
     async fn farewell(&self) -> Result<(), Error> {

@@ -210,8 +210,10 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn purge(&self) -> Result<(), Error> {
-        self.database.write(queries::purge).await
+    async fn purge(&self, _: &[ClusterName], events_kept: Duration) -> Result<(), Error> {
+        self.database
+            .write(move |db| queries::purge(db, events_kept))
+            .await
     }
 
     async fn farewell(&self) -> Result<(), Error> {

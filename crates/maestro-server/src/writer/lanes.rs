@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -34,7 +35,7 @@ pub enum Lane {
 pub(super) struct Waiting {
     pub(super) operation: Operation,
     pub(super) answer: oneshot::Sender<Result<Done, WriteError>>,
-    pub(super) attempts: u32,
+    pub(super) since: Instant,
 }
 
 #[derive(Default)]
@@ -229,7 +230,7 @@ mod tests {
             Waiting {
                 operation,
                 answer,
-                attempts: 0,
+                since: Instant::now(),
             },
             false,
         );

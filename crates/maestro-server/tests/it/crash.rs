@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::harness::{
-    Agent, DEADLINE, Source, bundle, config_map, impatient, postgres, try_connect,
+    Agent, DEADLINE, Server, Source, bundle, config_map, impatient, postgres, try_connect,
 };
 
 /// How often the server is killed.
@@ -127,6 +127,69 @@ async fn after_kill_9_every_accepted_write_is_delivered_on_postgresql() {
         panic!()
     };
     kill_and_look(&url).await;
+}
+
+/// I2, I3: the process dies when the database has its word and nobody else has: the commit goes on without it.
+#[tokio::test]
+async fn f20_a_server_killed_between_its_commit_and_sending_loses_nothing() {
+    let mut config = postgres().await;
+    // Only the notification can explain what arrives.
+    config.limits.grace = Duration::from_secs(600);
+    config.instance_id = "survivor".into();
+    let Database::Postgres(Secret(url)) = config.database.clone() else {
+        panic!()
+    };
+    let survivor = Server::start(config).await;
+    survivor.cluster("c1").await;
+    let (db, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    db.batch_execute(
+        "create function slow() returns trigger language plpgsql as \
+             $$ begin perform pg_sleep(1); return null; end $$; \
+         create constraint trigger slow after insert or update on resources deferrable initially deferred \
+             for each row execute function slow()",
+    )
+    .await
+    .unwrap();
+    let agent = survivor.agent("c1").await;
+    let mut specs = agent.join(&[]).await;
+    let mut statuses = survivor.source("s1").await.subscribe().await;
+    let committing = async || {
+        testkit::eventually("a commit on its way", DEADLINE, async || {
+            let sql =
+                "select count(*) from pg_stat_activity where state = 'active' and query = 'commit'";
+            let running: i64 = db.query_one(sql, &[]).await.unwrap().get(0);
+            (running > 0).then_some(())
+        })
+        .await;
+    };
+    let victim = Process::start(&url);
+    let source = Source {
+        id: "s1".into(),
+        client: try_connect(victim.grpc.clone()).await.unwrap(),
+    };
+    let writing =
+        tokio::spawn(async move { source.create("r1", "c1", &bundle(&[config_map("a")])).await });
+    committing().await;
+    victim.kill();
+    assert!(writing.await.unwrap().is_err(), "nobody answered");
+    let spec = specs.next().await;
+    assert_eq!(spec.id, "r1");
+    // The same for a status.
+    let victim = Process::start(&url);
+    let client = try_connect(victim.broker.clone()).await.unwrap();
+    let reporter = Agent {
+        cluster: "c1".into(),
+        client,
+    };
+    let reporting = tokio::spawn(async move { reporter.applied(&spec).await });
+    committing().await;
+    victim.kill();
+    assert!(reporting.await.unwrap().is_err(), "nobody answered");
+    let status = statuses.next().await;
+    assert_eq!(status.condition("Applied").as_deref(), Some("True"));
 }
 
 async fn kill_and_look(database: &str) {

@@ -25,6 +25,7 @@ macro_rules! on_both {
 }
 
 mod authn;
+mod beside_go;
 mod crash;
 mod database;
 mod deletes;
@@ -33,6 +34,7 @@ mod endings;
 mod explain;
 mod harness;
 mod loop_through;
+mod replicas;
 mod rest;
 mod sdk;
 mod storage;

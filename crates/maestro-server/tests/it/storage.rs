@@ -346,7 +346,7 @@ async fn the_end_of_a_resource_leaves_its_last_words(store: Arc<dyn Store>) {
         next.as_second() > life.as_second(),
         "two lives never share a second"
     );
-    store.purge().await.unwrap();
+    store.purge(&[], Duration::from_secs(900)).await.unwrap();
     assert_eq!(store.removals(&[]).await.unwrap().len(), 0);
 }
 

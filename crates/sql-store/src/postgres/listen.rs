@@ -33,7 +33,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// A sign of life that takes longer means that the connection is dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// First and longest pause between two connection attempts.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// A connection attempt that takes longer is given up; a frozen server accepts connections and never greets.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Listens on `channels` with a connection of its own until `shutdown` or until the receiver is dropped. The task never
 /// holds a transaction, so it can't fill the server's notification queue.
@@ -100,7 +102,10 @@ impl Listener<'_> {
         let connector = config
             .connector()
             .map_err(|error| Error::other(error.to_string()))?;
-        let (client, mut connection) = config.server.connect(connector).await?;
+        let connecting = config.server.connect(connector);
+        let (client, mut connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| Error::unavailable("no greeting in time"))??;
         let mut resync = tokio::time::interval(RESYNC_INTERVAL);
         let mut ping = tokio::time::interval(PING_INTERVAL);
         resync.reset();

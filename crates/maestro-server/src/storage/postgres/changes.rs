@@ -2,16 +2,17 @@
 //! been missed.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use sql_store::postgres::{Client, Config, ConfigError, Notice, Pool, listen};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Error, Foreign, now};
-use super::Instance;
-use crate::model::{Change, SpecChange};
+use super::super::{Error, Foreign};
+use super::schema::go_is_here;
+use super::{Instance, resyncs};
+use crate::model::{Change, ClusterName, SpecChange};
 
 const EVENTS: &str = "events";
 const STATUS_EVENTS: &str = "status_events";
@@ -20,11 +21,11 @@ const GROUP: usize = 500;
 /// Changes that wait for the sweeper.
 const QUEUE: usize = 16;
 /// Tables are read this far back from the last time that all was well: transactions commit later than they begin.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
-/// After a longer gap events may have been removed unseen (they are kept for 15 minutes).
-const LONGEST_GAP: SignedDuration = SignedDuration::from_mins(10);
+const OVERLAP: Duration = Duration::from_secs(30);
+/// After a longer gap events may have been removed unseen (they are kept for longer than this).
+pub(super) const LONGEST_GAP: Duration = Duration::from_secs(180);
 /// How long it is remembered what was passed on: longer than any look back.
-const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
+const REMEMBERED: Duration = Duration::from_secs(300);
 /// Pause after a failed look-up.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -34,7 +35,11 @@ pub(super) fn watch(
     instance: &Instance,
     stop: CancellationToken,
 ) -> Result<mpsc::Receiver<Foreign>, ConfigError> {
-    let notices = listen(config, &[EVENTS, STATUS_EVENTS], stop.clone())?;
+    let notices = listen(
+        config,
+        &[EVENTS, STATUS_EVENTS, resyncs::CHANNEL],
+        stop.clone(),
+    )?;
     let (changes, receiver) = mpsc::channel(QUEUE);
     let watcher = Watcher {
         passed: VecDeque::new(),
@@ -42,7 +47,7 @@ pub(super) fn watch(
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
-        seen: now(),
+        seen: Instant::now(),
     };
     tokio::spawn(async move {
         tokio::select! {
@@ -55,62 +60,67 @@ pub(super) fn watch(
 
 struct Watcher {
     /// Events that were passed on lately, oldest first: tables are read with an overlap.
-    passed: VecDeque<(Timestamp, String)>,
+    passed: VecDeque<(Instant, String)>,
     passed_ids: HashSet<String>,
     reads: Pool,
     instance: Instance,
     changes: mpsc::Sender<Foreign>,
-    /// Everything before this time was passed on.
-    seen: Timestamp,
+    /// Everything before this time was passed on. Ages are measured by this server's monotonic clock and looked up by the
+    /// database's: clocks of servers may differ.
+    seen: Instant,
 }
 
 impl Watcher {
     async fn run(mut self, mut notices: mpsc::Receiver<Notice>) {
         let mut group = Vec::with_capacity(GROUP);
         while notices.recv_many(&mut group, GROUP).await > 0 {
-            let mut resync = false;
-            let (mut events, mut status_events) = (Vec::new(), Vec::new());
-            for notice in group.drain(..) {
-                match notice {
-                    Notice::Notify { payload, .. } if self.instance.wrote(&payload) => {}
-                    Notice::Notify { channel, payload } if channel == EVENTS => {
-                        events.push(payload);
-                    }
-                    Notice::Notify { payload, .. } => status_events.push(payload),
-                    Notice::Resync => resync = true,
-                }
-            }
-            let since = resync.then(|| self.seen - OVERLAP);
-            let started = now();
-            if resync && started.duration_since(self.seen) > LONGEST_GAP {
+            let hints = Hints::of(group.drain(..), &self.instance);
+            let started = Instant::now();
+            let gap = started.duration_since(self.seen);
+            if hints.resync && gap > LONGEST_GAP {
                 tracing::warn!("Heard nothing from the database for long: everything is compared.");
                 if self.changes.send(Foreign::Gap).await.is_err() {
                     return;
                 }
             }
-            let changes = loop {
-                match self.look_up(&events, &status_events, since).await {
-                    Ok(changes) => break changes,
+            let since = hints.resync.then(|| gap + OVERLAP);
+            let found = loop {
+                match self.look_up(&hints, since).await {
+                    Ok(found) => break found,
                     Err(error) => {
                         tracing::warn!(%error, "Can't look up what other servers changed.");
                         tokio::time::sleep(RETRY).await;
                     }
                 }
             };
-            if resync {
+            if hints.resync {
                 self.seen = started;
             }
-            let changes = self.new_ones(changes, started);
-            let passed =
-                changes.is_empty() || self.changes.send(Foreign::Changes(changes)).await.is_ok();
-            if !passed {
+            let (mut changes, mut words) = (Vec::new(), Vec::new());
+            for news in self.new_ones(found, started) {
+                match news {
+                    News::Change(change) => changes.push(change),
+                    News::Resync(cluster) => words.push(cluster),
+                }
+            }
+            if !changes.is_empty() && self.changes.send(Foreign::Changes(changes)).await.is_err() {
                 return;
+            }
+            for cluster in words {
+                if self.changes.send(Foreign::Resync(cluster)).await.is_err() {
+                    return;
+                }
+            }
+            if self.instance.go.load(Ordering::Relaxed)
+                && let Err(error) = self.note_seen(&hints, since).await
+            {
+                tracing::warn!(%error, "Can't note which status events were seen; they are kept for longer.");
             }
         }
     }
 
-    /// The changes whose events weren't passed on before.
-    fn new_ones(&mut self, changes: Vec<(String, Change)>, now: Timestamp) -> Vec<Change> {
+    /// What wasn't passed on before.
+    fn new_ones(&mut self, found: Vec<(String, News)>, now: Instant) -> Vec<News> {
         while self
             .passed
             .front()
@@ -121,10 +131,10 @@ impl Watcher {
             }
         }
         let mut fresh = Vec::new();
-        for (event, change) in changes {
+        for (event, news) in found {
             if self.passed_ids.insert(event.clone()) {
                 self.passed.push_back((now, event));
-                fresh.push(change);
+                fresh.push(news);
             }
         }
         fresh
@@ -132,44 +142,149 @@ impl Watcher {
 
     async fn look_up(
         &self,
-        events: &[String],
-        status_events: &[String],
-        since: Option<Timestamp>,
-    ) -> Result<Vec<(String, Change)>, Error> {
-        let mut changes = Vec::new();
-        if events.is_empty() && status_events.is_empty() && since.is_none() {
-            return Ok(changes);
+        hints: &Hints,
+        since: Option<Duration>,
+    ) -> Result<Vec<(String, News)>, Error> {
+        let mut found = hints.words.clone();
+        let (specs, statuses) = (
+            !hints.events.is_empty() || since.is_some(),
+            !hints.status_events.is_empty() || since.is_some(),
+        );
+        if !specs && !statuses {
+            return Ok(found);
         }
+        let age = since.map(|since| since.as_secs_f64());
         let client = self.reads.get().await?;
         self.reads
             .bounded(async {
-                if !events.is_empty() || since.is_some() {
-                    specs(&client, events, since, &self.instance, &mut changes).await?;
+                if specs {
+                    self::specs(&client, &hints.events, age, &self.instance, &mut found).await?;
                 }
-                if !status_events.is_empty() || since.is_some() {
-                    statuses(&client, status_events, since, &self.instance, &mut changes).await?;
+                if statuses {
+                    let ids = &hints.status_events;
+                    self::statuses(&client, ids, age, &self.instance, &mut found).await?;
+                }
+                if age.is_some() {
+                    self::words(&client, age, &self.instance, &mut found).await?;
                 }
                 Ok::<(), Error>(())
             })
             .await?;
-        Ok(changes)
+        Ok(found)
     }
+
+    /// A Go server keeps status events until every server that is ready has noted that it saw them.
+    async fn note_seen(&self, hints: &Hints, since: Option<Duration>) -> Result<(), Error> {
+        let mut ids = hints.status_events.clone();
+        ids.extend(hints.own_status_events.iter().cloned());
+        if ids.is_empty() && since.is_none() {
+            return Ok(());
+        }
+        let age = since.map(|since| since.as_secs_f64());
+        let client = self.reads.get().await?;
+        self.reads
+            .bounded(async {
+                let statement = client
+                    .prepare_cached(concat!(
+                        "insert into event_instances (event_id, instance_id) \
+                         select s.id, i.id from status_events s, server_instances i \
+                         where (s.id = any($1) or s.created_at >= now() - $2::float8 * interval '1 second') and i.id = $3 \
+                             and not exists (select from event_instances n where n.event_id = s.id and n.instance_id = i.id) \
+                             and ",
+                        go_is_here!()
+                    ))
+                    .await?;
+                client
+                    .execute(&statement, &[&ids, &age, &self.instance.name])
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// What a group of notifications is about.
+#[derive(Default)]
+struct Hints {
+    /// Some were lost.
+    resync: bool,
+    events: Vec<String>,
+    status_events: Vec<String>,
+    own_status_events: Vec<String>,
+    /// What agents told other servers.
+    words: Vec<(String, News)>,
+}
+
+#[derive(Clone)]
+enum News {
+    Change(Change),
+    Resync(ClusterName),
+}
+
+impl Hints {
+    fn of(notices: impl Iterator<Item = Notice>, instance: &Instance) -> Self {
+        let mut hints = Self::default();
+        for notice in notices {
+            let (channel, payload) = match notice {
+                Notice::Notify { channel, payload } => (channel, payload),
+                Notice::Resync => {
+                    hints.resync = true;
+                    continue;
+                }
+            };
+            let own = instance.wrote(&payload);
+            match channel.as_str() {
+                EVENTS if !own => hints.events.push(payload),
+                STATUS_EVENTS if own => hints.own_status_events.push(payload),
+                STATUS_EVENTS => hints.status_events.push(payload),
+                resyncs::CHANNEL if !own => {
+                    if let Some((id, cluster)) = payload.split_once(' ') {
+                        let news = News::Resync(cluster.into());
+                        hints.words.push((id.to_owned(), news));
+                    }
+                }
+                _ => {}
+            }
+        }
+        hints
+    }
+}
+
+/// What agents told other servers since then.
+async fn words(
+    client: &Client,
+    age: Option<f64>,
+    instance: &Instance,
+    found: &mut Vec<(String, News)>,
+) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            "select id, consumer_name from resyncs where at >= now() - $1::float8 * interval '1 second'",
+        )
+        .await?;
+    for row in client.query(&statement, &[&age]).await? {
+        let (id, cluster): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        if !instance.wrote(id) {
+            found.push((id.to_owned(), News::Resync(cluster.into())));
+        }
+    }
+    Ok(())
 }
 
 async fn specs(
     client: &Client,
     ids: &[String],
-    since: Option<Timestamp>,
+    age: Option<f64>,
     instance: &Instance,
-    changes: &mut Vec<(String, Change)>,
+    found: &mut Vec<(String, News)>,
 ) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
             "select e.id, r.id, r.consumer_name, e.event_type from events e join resources r on r.id = e.source_id \
-             where e.id = any($1) or e.created_at >= $2 order by e.created_at",
+             where e.id = any($1) or e.created_at >= now() - $2::float8 * interval '1 second' order by e.created_at",
         )
         .await?;
-    for row in client.query(&statement, &[&ids, &since]).await? {
+    for row in client.query(&statement, &[&ids, &age]).await? {
         let event: &str = row.try_get(0)?;
         let Some(cluster) = row.try_get::<_, Option<&str>>(2)? else {
             continue;
@@ -188,7 +303,7 @@ async fn specs(
             cluster: cluster.into(),
             kind,
         };
-        changes.push((event.to_owned(), change));
+        found.push((event.to_owned(), News::Change(change)));
     }
     Ok(())
 }
@@ -196,19 +311,19 @@ async fn specs(
 async fn statuses(
     client: &Client,
     ids: &[String],
-    since: Option<Timestamp>,
+    age: Option<f64>,
     instance: &Instance,
-    changes: &mut Vec<(String, Change)>,
+    found: &mut Vec<(String, News)>,
 ) -> Result<(), Error> {
     // A Go server leaves the source out of updates.
     let statement = client
         .prepare_cached(
             "select s.id, s.resource_id, coalesce(nullif(s.resource_source, ''), r.source), s.status_event_type \
              from status_events s left join resources r on r.id = s.resource_id \
-             where s.id = any($1) or s.created_at >= $2 order by s.created_at",
+             where s.id = any($1) or s.created_at >= now() - $2::float8 * interval '1 second' order by s.created_at",
         )
         .await?;
-    for row in client.query(&statement, &[&ids, &since]).await? {
+    for row in client.query(&statement, &[&ids, &age]).await? {
         let event: &str = row.try_get(0)?;
         let (id, source): (Option<&str>, Option<&str>) = (row.try_get(1)?, row.try_get(2)?);
         let (Some(id), Some(source)) = (id, source) else {
@@ -226,7 +341,7 @@ async fn statuses(
             },
             _ => Change::Status { id, source },
         };
-        changes.push((event.to_owned(), change));
+        found.push((event.to_owned(), News::Change(change)));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The advisory locks that Go servers take around their writes.
 
-use sql_store::postgres::Transaction;
+use sql_store::postgres::Client;
+use sql_store::postgres::tokio_postgres::Statement;
 
 use super::super::Error;
 use crate::model::Operation;
@@ -28,16 +29,20 @@ impl Locks {
         Self { keys }
     }
 
+    pub(super) async fn prepare(client: &Client) -> Result<Statement, Error> {
+        let sql = "select pg_try_advisory_xact_lock(id, kind) from unnest($1::int[], $2::int[]) as t (id, kind)";
+        Ok(client.prepare_cached(sql).await?)
+    }
+
     /// Tries to take all of them until the end of the transaction; tells for each operation whether it worked.
-    pub(super) async fn take(&self, transaction: &Transaction<'_>) -> Result<Vec<bool>, Error> {
-        let statement = transaction
-            .prepare_cached(
-                "select pg_try_advisory_xact_lock(id, kind) from unnest($1::int[], $2::int[]) as t (id, kind)",
-            )
-            .await?;
+    pub(super) async fn take(
+        &self,
+        client: &Client,
+        statement: &Statement,
+    ) -> Result<Vec<bool>, Error> {
         let ids: Vec<i32> = self.keys.iter().map(|key| key.0).collect();
         let kinds: Vec<i32> = self.keys.iter().map(|key| key.1).collect();
-        let rows = transaction.query(&statement, &[&ids, &kinds]).await?;
+        let rows = client.query(statement, &[&ids, &kinds]).await?;
         let mut taken = vec![false; self.keys.len()];
         for (row, (_, _, index)) in rows.iter().zip(&self.keys) {
             if let Some(slot) = taken.get_mut(*index) {

@@ -1,12 +1,9 @@
 //! Reading resources.
 
-use std::time::Duration;
-
-use jiff::SignedDuration;
 use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::{Client, GenericClient};
 
-use super::super::{Error, Overdue, Removal, StatusHash, Version, now, reminder_after, spread};
+use super::super::{Error, Removal, StatusHash, Version};
 use super::schema::unsettled;
 use super::values::{Json, or_epoch};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
@@ -118,77 +115,6 @@ pub(super) async fn unsettled(
     rows.iter()
         .map(|row| Ok(row.try_get::<_, &str>(0)?.into()))
         .collect()
-}
-
-/// Finds rows that want a reminder, the same share for each cluster, and notes that they had it.
-pub(super) async fn overdue(
-    client: &Client,
-    clusters: &[ClusterName],
-    grace: Duration,
-    limit: usize,
-) -> Result<Vec<Overdue>, Error> {
-    let now = now();
-    let settled_by = now - SignedDuration::try_from(grace).unwrap_or(SignedDuration::ZERO);
-    let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
-    let share = i64::try_from((limit / clusters.len().max(1)).max(1)).unwrap_or(i64::MAX);
-    let statement = client
-        .prepare_cached(concat!(
-            "select due.* from unnest($1::text[]) as c (name) cross join lateral ( \
-                 select r.id, r.consumer_name, coalesce(d.attempts, 0), r.deleted_at is not null \
-                 from (select id, consumer_name, updated_at, deleted_at from resources \
-                     where consumer_name = c.name and ",
-            unsettled!(),
-            ") r left join delivery d on d.resource_id = r.id \
-                 where coalesce(r.deleted_at, r.updated_at) <= $2 and (d.due is null or d.due <= $3) limit $4) due"
-        ))
-        .await?;
-    let rows = client
-        .query(&statement, &[&names, &settled_by, &now, &share])
-        .await?;
-    let found = rows
-        .iter()
-        .map(|row| {
-            Ok(Overdue {
-                id: row.try_get::<_, &str>(0)?.into(),
-                cluster: row.try_get::<_, &str>(1)?.into(),
-                attempts: u32::try_from(row.try_get::<_, i32>(2)?).unwrap_or(0),
-                deleting: row.try_get(3)?,
-            })
-        })
-        .collect::<Result<Vec<Overdue>, Error>>()?;
-    if !found.is_empty() {
-        note_reminders(client, &found, grace).await?;
-    }
-    Ok(found)
-}
-
-async fn note_reminders(
-    client: &Client,
-    reminded: &[Overdue],
-    grace: Duration,
-) -> Result<(), Error> {
-    let now = now();
-    let (mut ids, mut attempts, mut dues) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, row) in reminded.iter().enumerate() {
-        let pause = reminder_after(grace, row.attempts + 1, spread(number));
-        ids.push(row.id.as_str());
-        attempts.push(i32::try_from(row.attempts + 1).unwrap_or(i32::MAX));
-        dues.push(now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO));
-    }
-    // The rows are locked first, so that none of them vanishes under the foreign key.
-    let statement = client
-        .prepare_cached(
-            "with alive as (select id from resources where id = any($1) order by id for key share) \
-             insert into delivery (resource_id, attempts, due) \
-             select t.id, t.attempts, t.due from unnest($1::text[], $2::int[], $3::timestamptz[]) as t (id, attempts, due) \
-             join alive on alive.id = t.id \
-             on conflict (resource_id) do update set attempts = excluded.attempts, due = excluded.due",
-        )
-        .await?;
-    client
-        .execute(&statement, &[&ids, &attempts, &dues])
-        .await?;
-    Ok(())
 }
 
 pub(super) async fn tombstones(

@@ -15,6 +15,25 @@ macro_rules! unsettled {
 }
 pub(super) use unsettled;
 
+/// Whether a Go server uses the database: somebody gives signs of life in `server_instances` and not (as late) in
+/// `replicas`, where only servers of this kind do.
+macro_rules! go_is_here {
+    () => {
+        "exists (select from server_instances i where (i.ready or i.last_heartbeat > now() - interval '1 minute') \
+             and not exists (select from replicas o where o.id = i.id and o.last_seen >= i.last_heartbeat))"
+    };
+}
+pub(super) use go_is_here;
+
+/// `reconciled_date` of a new event. Our servers never look at it; a Go server passes over events that have one, and may be
+/// the one whose agent is meant.
+macro_rules! closed {
+    () => {
+        concat!("case when ", go_is_here!(), " then null else now() end")
+    };
+}
+pub(super) use closed;
+
 pub(super) const STEPS: &[Migration] = &[
     // A sample table, dropped again four steps later.
     Migration { id: "201911212019", sql: "" },
@@ -152,5 +171,20 @@ alter table audit add column if not exists action text not null default 'force-r
     add column if not exists consumer_id text not null default '';
 create index if not exists idx_audit_consumer_id on audit (consumer_id);
 create index if not exists idx_audit_consumer_name on audit (consumer_name);",
+    },
+    Migration {
+        id: "rust-0003-replicas",
+        sql: "
+-- Servers of this kind, with the sign of life that they also leave in server_instances.
+create table if not exists replicas (id text primary key, last_seen timestamptz not null);
+-- What an agent said that it has, for the server that holds its stream; the newest word of each cluster.
+create unlogged table if not exists resyncs (
+    consumer_name text primary key references consumers (name) on delete cascade on update cascade,
+    id text not null, at timestamptz not null, versions text not null);
+create index if not exists idx_resyncs_at on resyncs (at);
+-- Reminders are found by their time, whatever else waits.
+alter table delivery add column if not exists consumer_name text;
+update delivery d set consumer_name = r.consumer_name from resources r where r.id = d.resource_id;
+create index if not exists idx_delivery_due on delivery (consumer_name, due);",
     },
 ];

@@ -9,8 +9,6 @@ use super::super::{Error, Overdue, Removal, StatusHash, Version, now, reminder_a
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
-/// Final statuses are kept this long for the streams that send them.
-const REMOVALS_KEPT: Duration = Duration::from_secs(15 * 60);
 /// Tombstones are kept this long: an agent that was away longer has its unknown ids counted as strangers.
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -206,13 +204,13 @@ pub(super) fn removals(db: &Connection, events: &[String]) -> Result<Vec<Removal
     Ok(found)
 }
 
-pub(super) fn purge(db: &Connection) -> Result<(), Error> {
+pub(super) fn purge(db: &Connection, removals_kept: Duration) -> Result<(), Error> {
     let now = now();
     let before = |kept: Duration| -> String {
         time_text(now.saturating_sub(kept).unwrap_or(Timestamp::MIN))
     };
     db.prepare_cached("delete from removals where created_at < ?1")?
-        .execute([before(REMOVALS_KEPT)])?;
+        .execute([before(removals_kept)])?;
     db.prepare_cached("delete from tombstones where removed_at < ?1")?
         .execute([before(TOMBSTONES_KEPT)])?;
     Ok(())

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use event_wire::attribute::name;
 use event_wire::stored;
 use jiff::Timestamp;
-use sql_store::postgres::Transaction;
+use sql_store::postgres::Client;
+use sql_store::postgres::tokio_postgres::Statement;
 
 use super::super::super::metadata::with_times;
 use super::super::super::{Error, Slot};
 use super::super::Instance;
+use super::super::schema::{closed, go_is_here};
 use super::super::values::Json;
 use super::known::Row;
 use crate::lifecycle::Verdict;
@@ -19,10 +21,9 @@ use crate::model::{Change, ClusterName, Done, Operation, Report, ResourceId, Spe
 pub(super) struct Plan {
     inserted: Inserted,
     replaced: Replaced,
-    marked: Vec<String>,
+    marked: Marked,
     stored: Stored,
     removed: Removed,
-    events: Events,
 }
 
 #[derive(Default)]
@@ -41,6 +42,13 @@ struct Replaced {
     ids: Vec<String>,
     versions: Vec<i64>,
     payloads: Vec<Json<String>>,
+    events: Vec<String>,
+}
+
+#[derive(Default)]
+struct Marked {
+    ids: Vec<String>,
+    events: Vec<String>,
 }
 
 #[derive(Default)]
@@ -56,22 +64,6 @@ struct Removed {
     ids: Vec<String>,
     statuses: Vec<Json<String>>,
     events: Vec<String>,
-}
-
-/// Rows for the table `events` that don't depend on an insert.
-#[derive(Default)]
-struct Events {
-    ids: Vec<String>,
-    resources: Vec<String>,
-    kinds: Vec<&'static str>,
-}
-
-impl Events {
-    fn add(&mut self, id: String, resource: &ResourceId, kind: &'static str) {
-        self.ids.push(id);
-        self.resources.push(resource.to_string());
-        self.kinds.push(kind);
-    }
 }
 
 impl Plan {
@@ -113,7 +105,7 @@ impl Plan {
                 self.replaced
                     .payloads
                     .push(json(stored::to_string(&spec.event))?);
-                self.events.add(instance.event_id(), id, "Update");
+                self.replaced.events.push(instance.event_id());
                 let cluster = &row.current.cluster;
                 (
                     Ok(Done::Updated),
@@ -121,8 +113,8 @@ impl Plan {
                 )
             }
             (Verdict::MarkDeleting, _, Some(row)) => {
-                self.marked.push(id.to_string());
-                self.events.add(instance.event_id(), id, "Delete");
+                self.marked.ids.push(id.to_string());
+                self.marked.events.push(instance.event_id());
                 let cluster = &row.current.cluster;
                 (
                     Ok(Done::Deleting),
@@ -173,21 +165,37 @@ impl Plan {
         Ok(Slot::Decided { outcome, change })
     }
 
-    /// Writes everything. Returns ids that could not be inserted because somebody had just done so without our locks.
+    /// Writes everything in one round trip. Returns ids that could not be inserted because somebody had just done so
+    /// without our locks.
     pub(super) async fn write(
         &self,
-        transaction: &Transaction<'_>,
+        client: &Client,
+        statements: &Statements,
         now: Timestamp,
     ) -> Result<HashSet<ResourceId>, Error> {
-        let taken = self.insert(transaction).await?;
-        self.change(transaction, now).await?;
-        self.store_statuses(transaction, now).await?;
-        self.remove(transaction, now).await?;
-        Ok(taken)
+        let (inserted, replaced, marked, stored, removed) = tokio::join!(
+            biased;
+            self.inserted.write(client, &statements.insert),
+            self.replaced.write(client, &statements.replace, now),
+            self.marked.write(client, &statements.mark, now),
+            self.stored.write(client, &statements.store, now),
+            self.removed.write(client, &statements.remove),
+        );
+        replaced?;
+        marked?;
+        stored?;
+        removed?;
+        inserted
     }
+}
 
-    async fn insert(&self, transaction: &Transaction<'_>) -> Result<HashSet<ResourceId>, Error> {
-        let Inserted {
+impl Inserted {
+    async fn write(
+        &self,
+        client: &Client,
+        statement: &Statement,
+    ) -> Result<HashSet<ResourceId>, Error> {
+        let Self {
             ids,
             sources,
             clusters,
@@ -195,26 +203,13 @@ impl Plan {
             created,
             payloads,
             events,
-        } = &self.inserted;
+        } = self;
         if ids.is_empty() {
             return Ok(HashSet::new());
         }
-        let statement = transaction
-            .prepare_cached(
-                "with t as (select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], \
-                     $6::jsonb[], $7::text[]) as t (id, source, consumer_name, version, created_at, payload, event)), \
-                 new as (insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, \
-                     payload) select id, id, source, consumer_name, version, '', created_at, created_at, payload from t \
-                     on conflict do nothing returning id), \
-                 noted as (insert into events (id, created_at, updated_at, source, source_id, event_type) \
-                     select t.event, t.created_at, t.created_at, 'Resources', t.id, 'Create' from t join new using (id) \
-                     returning id, source_id) \
-                 select source_id, pg_notify('events', id)::text from noted",
-            )
-            .await?;
-        let rows = transaction
+        let rows = client
             .query(
-                &statement,
+                statement,
                 &[ids, sources, clusters, versions, created, payloads, events],
             )
             .await?;
@@ -224,133 +219,158 @@ impl Plan {
         }
         Ok(taken)
     }
+}
 
-    /// New versions and deletions.
-    async fn change(&self, transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Error> {
-        let Replaced {
+impl Replaced {
+    async fn write(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Self {
             ids,
             versions,
             payloads,
-        } = &self.replaced;
+            events,
+        } = self;
         if !ids.is_empty() {
-            let statement = transaction
-                .prepare_cached(
-                    "update resources r set version = t.version, updated_at = $4, payload = t.payload \
-                     from unnest($1::text[], $2::bigint[], $3::jsonb[]) as t (id, version, payload) where r.id = t.id",
-                )
-                .await?;
-            transaction
-                .execute(&statement, &[ids, versions, payloads, &now])
+            client
+                .execute(statement, &[ids, versions, payloads, events, &now])
                 .await?;
         }
-        if !self.marked.is_empty() {
-            let statement = transaction
-                .prepare_cached("update resources set deleted_at = $2 where id = any($1)")
-                .await?;
-            transaction
-                .execute(&statement, &[&self.marked, &now])
-                .await?;
-        }
-        let Events {
-            ids,
-            resources,
-            kinds,
-        } = &self.events;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        // A new version or a deletion starts with fresh patience.
-        let statement = transaction
-            .prepare_cached("delete from delivery where resource_id = any($1)")
-            .await?;
-        transaction.execute(&statement, &[resources]).await?;
-        let statement = transaction
-            .prepare_cached(
-                "with noted as (insert into events (id, created_at, updated_at, source, source_id, event_type) \
-                 select t.id, $4, $4, 'Resources', t.resource, t.kind \
-                 from unnest($1::text[], $2::text[], $3::text[]) as t (id, resource, kind) returning id) \
-                 select pg_notify('events', id) from noted",
-            )
-            .await?;
-        transaction
-            .execute(&statement, &[ids, resources, kinds, &now])
-            .await?;
         Ok(())
     }
+}
 
-    async fn store_statuses(
+impl Marked {
+    async fn write(
         &self,
-        transaction: &Transaction<'_>,
+        client: &Client,
+        statement: &Statement,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let Stored {
+        let Self { ids, events } = self;
+        if !ids.is_empty() {
+            client.execute(statement, &[ids, events, &now]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Stored {
+    async fn write(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Self {
             ids,
             sources,
             statuses,
             events,
-        } = &self.stored;
-        if ids.is_empty() {
-            return Ok(());
+        } = self;
+        if !ids.is_empty() {
+            client
+                .execute(statement, &[ids, sources, statuses, events, &now])
+                .await?;
         }
-        let update = transaction
-            .prepare_cached(
-                "update resources r set status = t.status, updated_at = $3 \
-                 from unnest($1::text[], $2::jsonb[]) as t (id, status) where r.id = t.id",
-            )
-            .await?;
-        transaction.execute(&update, &[ids, statuses, &now]).await?;
-        let notify = transaction
-            .prepare_cached(
-                "with noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
-                     resource_type, status_event_type) \
-                 select t.id, $4, $4, t.resource, t.source, '', 'StatusUpdate' \
-                 from unnest($1::text[], $2::text[], $3::text[]) as t (id, resource, source) returning id) \
-                 select pg_notify('status_events', id) from noted",
-            )
-            .await?;
-        transaction
-            .execute(&notify, &[events, ids, sources, &now])
-            .await?;
         Ok(())
     }
+}
 
-    /// The end of resources: their last words are kept for the sources, their ids for resyncs.
-    async fn remove(&self, transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Error> {
-        let Removed {
+impl Removed {
+    async fn write(&self, client: &Client, statement: &Statement) -> Result<(), Error> {
+        let Self {
             ids,
             statuses,
             events,
-        } = &self.removed;
-        if ids.is_empty() {
-            return Ok(());
+        } = self;
+        if !ids.is_empty() {
+            client.execute(statement, &[ids, statuses, events]).await?;
         }
-        let keep = transaction
-            .prepare_cached(
-                "with noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
-                     resource_type, payload, status, status_event_type) \
-                 select t.event, $4, $4, r.id, r.source, r.type, r.payload, t.status, 'StatusDelete' \
-                 from unnest($1::text[], $2::text[], $3::jsonb[]) as t (event, id, status) \
-                 join resources r on r.id = t.id returning id) \
-                 select pg_notify('status_events', id) from noted",
-            )
-            .await?;
-        transaction
-            .execute(&keep, &[events, ids, statuses, &now])
-            .await?;
-        let bury = transaction
-            .prepare_cached(
-                "insert into tombstones (id, consumer_name, created_at, removed_at) \
-                 select id, coalesce(consumer_name, ''), coalesce(created_at, $2), $2 from resources where id = any($1) \
-                 on conflict (id) do update set consumer_name = excluded.consumer_name, \
-                     created_at = excluded.created_at, removed_at = excluded.removed_at",
-            )
-            .await?;
-        transaction.execute(&bury, &[ids, &now]).await?;
-        let delete = transaction
-            .prepare_cached("delete from resources where id = any($1)")
-            .await?;
-        transaction.execute(&delete, &[ids]).await?;
         Ok(())
+    }
+}
+
+/// What is written: one statement for each kind of change, with its event and the notification.
+pub(super) struct Statements {
+    insert: Statement,
+    replace: Statement,
+    mark: Statement,
+    store: Statement,
+    remove: Statement,
+}
+
+impl Statements {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let insert = client.prepare_cached(concat!(
+                "with t as (select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], \
+                     $6::jsonb[], $7::text[]) as t (id, source, consumer_name, version, created_at, payload, event)), \
+                 new as (insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, \
+                     payload) select id, id, source, consumer_name, version, '', created_at, created_at, payload from t \
+                     on conflict do nothing returning id), \
+                 noted as (insert into events (id, created_at, updated_at, source, source_id, event_type, reconciled_date) \
+                     select t.event, now(), now(), 'Resources', t.id, 'Create', ",
+                closed!(),
+                " from t join new using (id) returning id, source_id) \
+                 select source_id, pg_notify('events', id)::text from noted"
+            ));
+        // A new version or a deletion starts with fresh patience.
+        let replace = client.prepare_cached(concat!(
+                "with t as (select * from unnest($1::text[], $2::bigint[], $3::jsonb[], $4::text[]) \
+                     as t (id, version, payload, event)), \
+                 new as (update resources r set version = t.version, updated_at = $5, payload = t.payload \
+                     from t where r.id = t.id), \
+                 calmed as (delete from delivery where resource_id = any($1)), \
+                 noted as (insert into events (id, created_at, updated_at, source, source_id, event_type, reconciled_date) \
+                     select t.event, now(), now(), 'Resources', t.id, 'Update', ",
+                closed!(),
+                " from t returning id) select pg_notify('events', id)::text from noted"
+            ));
+        let mark = client.prepare_cached(concat!(
+                "with new as (update resources set deleted_at = $3 where id = any($1)), \
+                 calmed as (delete from delivery where resource_id = any($1)), \
+                 noted as (insert into events (id, created_at, updated_at, source, source_id, event_type, reconciled_date) \
+                     select t.event, now(), now(), 'Resources', t.id, 'Delete', ",
+                closed!(),
+                " from unnest($1::text[], $2::text[]) as t (id, event) returning id) \
+                 select pg_notify('events', id)::text from noted"
+            ));
+        let store = client.prepare_cached(
+                "with t as (select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::text[]) \
+                     as t (id, source, status, event)), \
+                 new as (update resources r set status = t.status, updated_at = $5 from t where r.id = t.id), \
+                 noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
+                     resource_type, status_event_type) \
+                     select t.event, now(), now(), t.id, t.source, '', 'StatusUpdate' from t returning id) \
+                 select pg_notify('status_events', id)::text from noted",
+            );
+        // The end of resources: their last words are kept for the sources, their ids for resyncs.
+        let remove = client.prepare_cached(
+                "with t as (select * from unnest($1::text[], $2::jsonb[], $3::text[]) as t (id, status, event)), \
+                 gone as (delete from resources where id = any($1) \
+                     returning id, source, type, consumer_name, created_at, payload), \
+                 buried as (insert into tombstones (id, consumer_name, created_at, removed_at) \
+                     select id, coalesce(consumer_name, ''), coalesce(created_at, now()), now() from gone \
+                     on conflict (id) do update set consumer_name = excluded.consumer_name, \
+                         created_at = excluded.created_at, removed_at = excluded.removed_at), \
+                 noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
+                     resource_type, payload, status, status_event_type) \
+                     select t.event, now(), now(), g.id, g.source, g.type, g.payload, t.status, 'StatusDelete' \
+                     from t join gone g using (id) returning id) \
+                 select pg_notify('status_events', id)::text from noted",
+            );
+        let (insert, replace, mark, store, remove) =
+            tokio::try_join!(insert, replace, mark, store, remove)?;
+        Ok(Self {
+            insert,
+            replace,
+            mark,
+            store,
+            remove,
+        })
     }
 }
 
