@@ -141,11 +141,6 @@ pub trait Store: facts::Facts + 'static {
         Ok(None)
     }
 
-    /// How full the database's queue of notifications is, from 0 to 1; `None` where there is no such queue.
-    async fn notification_queue(&self) -> Result<Option<f64>, Error> {
-        Ok(None)
-    }
-
     /// Says that this server leaves.
     async fn farewell(&self) -> Result<(), Error>;
 

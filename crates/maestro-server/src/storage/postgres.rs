@@ -330,11 +330,6 @@ impl Store for Postgres {
             .await
     }
 
-    async fn notification_queue(&self) -> Result<Option<f64>, Error> {
-        self.read(async |client| keep::notification_queue(client).await.map(Some))
-            .await
-    }
-
     async fn farewell(&self) -> Result<(), Error> {
         self.write(async |client| keep::heartbeat(client, &self.instance, false).await)
             .await

@@ -29,6 +29,7 @@ on_both!(
     a_status_resync_brings_what_differs,
     strangers_in_number_are_left_alone,
     bad_events_are_refused_and_nothing_is_stored,
+    numbers_keep_their_digits,
 );
 
 async fn f9_a_resync_brings_what_is_outdated_or_unknown(config: Config) {
@@ -857,4 +858,79 @@ async fn a_status_too_large_for_go_loses_its_largest_values() {
     assert_eq!(names, ["medium", "small"]);
     assert_eq!(feedback["conditions"][0]["type"], "StatusFeedbackSynced");
     assert_eq!(feedback["conditions"][0]["reason"], "TooLarge");
+}
+
+/// Numbers that 64-bit floats don't hold, or that lose their last digit in a tree of JSON values.
+const NUMBERS: &str =
+    "[0.30000000000000004,5.960464477539063e-8,9007199254740993,12345678901234567890123,1.50,0.1000000000000000055511151231257827]";
+
+async fn numbers_keep_their_digits(mut config: Config) {
+    config.limits.seen_lately = Duration::ZERO;
+    let server = Server::start(config).await;
+    let consumer = server.cluster("c1").await;
+    let (source, agent) = (server.source("s1").await, server.agent("c1").await);
+    let mut statuses = source.subscribe().await;
+    let mut specs = agent.join(&[]).await;
+    let data = |numbers: &str| {
+        let manifest = r#""apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default"}"#;
+        format!(r#"{{"manifests":[{{{manifest},"numbers":{numbers}}}]}}"#)
+    };
+    // jsonb writes powers of ten out; the value is the same.
+    let written_out = NUMBERS.replace("5.960464477539063e-8", "0.00000005960464477539063");
+    let holds = |text: &str, where_: &str| {
+        let text = text.replace(": ", ":").replace(", ", ",");
+        assert!(
+            text.contains(NUMBERS) || text.contains(&written_out),
+            "{where_}: {text}"
+        );
+    };
+    let publish = async |action, version, numbers: &str| {
+        let mut event = source.event(action, "r1", "c1", version, Some(&json!({})));
+        event.data = Some(data(numbers).into());
+        source.publish(event).await.unwrap();
+    };
+    let text = |event: &crate::harness::Received| {
+        String::from_utf8(event.event.data.clone().unwrap().to_vec()).unwrap()
+    };
+    publish(Action::CreateRequest, 0, NUMBERS).await;
+    let spec = specs.next().await;
+    holds(&text(&spec), "the agent's spec");
+    let body = reqwest::get(server.url("/api/maestro/v1/resource-bundles/r1"))
+        .await
+        .unwrap();
+    holds(&body.text().await.unwrap(), "REST");
+    let list = reqwest::get(server.url("/api/maestro/v1/resource-bundles"))
+        .await
+        .unwrap();
+    holds(&list.text().await.unwrap(), "a list");
+    // The same again changes nothing; another last digit does.
+    publish(Action::UpdateRequest, 1, NUMBERS).await;
+    assert_eq!(server.bundle("r1").await.1["version"], 1);
+    publish(Action::UpdateRequest, 1, &NUMBERS.replace("00004,", "00003,")).await;
+    assert_eq!(server.bundle("r1").await.1["version"], 2);
+    publish(Action::UpdateRequest, 2, NUMBERS).await;
+    let spec = specs.until(|spec| spec.version == 3).await;
+    let mut status = agent.status(&spec, &condition("Applied", "True", 3));
+    status.data = Some(format!(r#"{{"conditions":[],"resourceStatus":[],"numbers":{NUMBERS}}}"#).into());
+    agent.publish(status).await.unwrap();
+    let both = |event: &crate::harness::Received, where_: &str| {
+        let text = text(event);
+        let (one, other) = text.split_at(text.find("\"manifestBundle\"").unwrap());
+        let rest = text.rsplit("\"numbers\"").next().unwrap();
+        holds(&format!("{one}{other}"), where_);
+        holds(rest, where_);
+    };
+    both(&statuses.next().await, "a status");
+    // The last words of the server itself.
+    drop(specs);
+    let path = format!("/api/maestro/v1/consumers/{consumer}/force-remove");
+    testkit::eventually("the end", DEADLINE, async || {
+        let request = r#"{"reason":"test","includeLive":true}"#;
+        (server.send("POST", &path, request).await.0 == 200).then_some(())
+    })
+    .await;
+    let last = statuses
+        .until(|status| status.condition("Deleted").is_some())
+        .await;
+    both(&last, "the last words");
 }

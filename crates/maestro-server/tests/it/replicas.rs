@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use maestro_server::config::Secret;
 use maestro_server::{Config, Database};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -149,6 +149,58 @@ async fn f22_a_resync_survives_a_lost_listener() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// F22: the database stands still for longer than anybody waits.
+#[tokio::test]
+async fn f22_a_database_that_pauses_delays_and_loses_nothing() {
+    let pause = std::env::var("MAESTRO_TEST_PAUSE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4);
+    let database = testkit::postgres::Server::start().await.unwrap();
+    let mut config = Config {
+        database: Database::Postgres(Secret(database.database().await.unwrap().url())),
+        ..Config::default()
+    };
+    config.database_timeout = Duration::from_secs(1);
+    let (one, two) = (replica("one", &config).await, replica("two", &config).await);
+    one.cluster("c1").await;
+    let source = one.source("s1").await;
+    let agent = two.agent("c1").await;
+    let mut statuses = source.subscribe().await;
+    let mut specs = agent.join(&[]).await;
+    let mut accepted = BTreeSet::new();
+    for n in 0..40 {
+        let id = format!("r{n}");
+        if n == 20 {
+            database.pause().await.unwrap();
+            let refused = source.create("paused", "c1", &bundle(&[config_map("a")])).await;
+            assert_eq!(refused.unwrap_err().code(), tonic::Code::Unavailable);
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            database.resume().await.unwrap();
+        }
+        testkit::eventually("a create to be accepted", DEADLINE, async || {
+            let outcome = source.create(&id, "c1", &bundle(&[config_map("a")])).await;
+            match outcome {
+                Ok(()) => Some(()),
+                Err(status) if status.code() == tonic::Code::AlreadyExists => Some(()),
+                Err(_) => None,
+            }
+        })
+        .await;
+        accepted.insert(id);
+    }
+    let resumed = Instant::now();
+    while !accepted.is_empty() {
+        let spec = specs.next().await;
+        if accepted.remove(&spec.id) {
+            agent.applied(&spec).await.unwrap();
+        }
+    }
+    statuses.collect(40).await;
+    println!("everything came {:?} after the pause", resumed.elapsed());
+    assert!(resumed.elapsed() < Duration::from_secs(35));
 }
 
 /// I1: a live spec is not begun more than two seconds after the answer to the deletion, whichever server gave it.
@@ -584,7 +636,9 @@ async fn f1_a_large_backlog_costs_other_clusters_nothing() {
     let mut specs = agent.join(&[]).await;
     let db = session(&config).await;
     let before = creates(&source, &agent, &mut specs, "before").await;
-    let payload: Value = json!({"specversion": "1.0", "id": "e", "source": "s1", "data": bundle(&[config_map("a")])});
+    let payload = json!({"specversion": "1.0", "id": "e", "source": "s1",
+        "type": "io.open-cluster-management.works.v1alpha1.manifestbundles.spec.create_request",
+        "datacontenttype": "application/json", "data": bundle(&[config_map("a")])});
     db.execute(
         "insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, deleted_at, payload) \
          select 'away-' || n, 'away-' || n, 's1', 'away', 1, '', now(), now(), now(), $1 from generate_series(1, $2) n",
@@ -592,6 +646,16 @@ async fn f1_a_large_backlog_costs_other_clusters_nothing() {
     )
     .await
     .unwrap();
+    // The cluster that is connected has many works, all settled.
+    db.execute(
+        "insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, payload, status) \
+         select 'settled-' || n, 'settled-' || n, 's1', 'here', 1, '', now(), now(), $1, '{\"resourceversion\": 1}' \
+         from generate_series(1, 2000) n",
+        &[&payload],
+    )
+    .await
+    .unwrap();
+    db.batch_execute("analyze").await.unwrap();
     // Callers repeat their deletions.
     let retries = tokio::spawn({
         let source = source.clone();

@@ -1,13 +1,15 @@
 //! What other servers on the same database change: their notifications, and a look at the tables whenever some may have
 //! been missed.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sql_store::postgres::{Client, Config, ConfigError, Notice, Pool, listen};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::super::{Error, Foreign};
 use super::schema::go_is_here;
@@ -24,8 +26,8 @@ const QUEUE: usize = 16;
 const OVERLAP: Duration = Duration::from_secs(30);
 /// After a longer gap events may have been removed unseen (they are kept for longer than this).
 pub(super) const LONGEST_GAP: Duration = Duration::from_secs(180);
-/// How long it is remembered what was passed on: longer than any look back.
-const REMEMBERED: Duration = Duration::from_secs(300);
+/// How long it is remembered what was passed on, at least: longer than two looks at the tables are apart.
+const REMEMBERED: Duration = Duration::from_secs(90);
 /// Pause after a failed look-up.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -42,8 +44,7 @@ pub(super) fn watch(
     )?;
     let (changes, receiver) = mpsc::channel(QUEUE);
     let watcher = Watcher {
-        passed: VecDeque::new(),
-        passed_ids: HashSet::new(),
+        passed: Passed::new(),
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
@@ -59,9 +60,7 @@ pub(super) fn watch(
 }
 
 struct Watcher {
-    /// Events that were passed on lately, oldest first: tables are read with an overlap.
-    passed: VecDeque<(Instant, String)>,
-    passed_ids: HashSet<String>,
+    passed: Passed,
     reads: Pool,
     instance: Instance,
     changes: mpsc::Sender<Foreign>,
@@ -120,24 +119,9 @@ impl Watcher {
     }
 
     /// What wasn't passed on before.
-    fn new_ones(&mut self, found: Vec<(String, News)>, now: Instant) -> Vec<News> {
-        while self
-            .passed
-            .front()
-            .is_some_and(|(at, _)| now.duration_since(*at) > REMEMBERED)
-        {
-            if let Some((_, event)) = self.passed.pop_front() {
-                self.passed_ids.remove(&event);
-            }
-        }
-        let mut fresh = Vec::new();
-        for (event, news) in found {
-            if self.passed_ids.insert(event.clone()) {
-                self.passed.push_back((now, event));
-                fresh.push(news);
-            }
-        }
-        fresh
+    fn new_ones(&mut self, mut found: Vec<(String, News)>, now: Instant) -> Vec<News> {
+        found.retain(|(event, _)| self.passed.is_new(event, now));
+        found.into_iter().map(|(_, news)| news).collect()
     }
 
     async fn look_up(
@@ -200,6 +184,42 @@ impl Watcher {
                 Ok(())
             })
             .await
+    }
+}
+
+/// Events that were passed on lately: tables are read with an overlap.
+struct Passed {
+    recent: HashSet<u128>,
+    older: HashSet<u128>,
+    /// When the recent ones began.
+    since: Instant,
+}
+
+impl Passed {
+    fn new() -> Self {
+        Self {
+            recent: HashSet::new(),
+            older: HashSet::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Whether an event wasn't passed on lately; from now on it was.
+    fn is_new(&mut self, event: &str, now: Instant) -> bool {
+        if now.duration_since(self.since) > REMEMBERED {
+            self.older = std::mem::take(&mut self.recent);
+            self.since = now;
+        }
+        // Nearly all ids are UUIDs.
+        let key = Uuid::parse_str(event).map_or_else(
+            |_| {
+                let mut hasher = DefaultHasher::new();
+                event.hash(&mut hasher);
+                u128::from(hasher.finish())
+            },
+            |id| id.as_u128(),
+        );
+        !self.older.contains(&key) && self.recent.insert(key)
     }
 }
 
@@ -344,4 +364,23 @@ async fn statuses(
         found.push((event.to_owned(), News::Change(change)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_passed_on_once_and_forgotten_in_time() {
+        let mut passed = Passed::new();
+        let start = Instant::now();
+        let event = Uuid::new_v4().to_string();
+        assert!(passed.is_new(&event, start) && passed.is_new("by-hand", start));
+        assert!(!passed.is_new(&event, start + REMEMBERED));
+        assert!(!passed.is_new("by-hand", start + REMEMBERED + Duration::from_secs(1)));
+        for round in 2..5 {
+            passed.is_new("another", start + (REMEMBERED + Duration::from_secs(1)) * round);
+        }
+        assert_eq!(passed.recent.len() + passed.older.len(), 1, "memory is bounded");
+    }
 }

@@ -9,7 +9,7 @@ use super::super::facts::{
 };
 use super::super::{Error, now};
 use super::Instance;
-use super::schema::unsettled;
+use super::schema::waiting;
 use super::values::Json;
 use crate::model::{ClusterName, ResourceId};
 
@@ -244,9 +244,9 @@ pub(super) async fn pending(client: &Client, cluster: &ClusterName) -> Result<Pe
     let statement = client
         .prepare_cached(concat!(
             "with p as (select id, deleted_at, coalesce(deleted_at, updated_at, created_at) as since from resources \
-                 where consumer_name = $1 and ",
-            unsettled!(),
-            " limit $2) \
+                 where ",
+            waiting!(),
+            " = $1 limit $2) \
              select count(*), count(deleted_at), (select id from p order by since, id limit 1), min(since) from p"
         ))
         .await?;
@@ -405,8 +405,10 @@ pub(super) async fn gauges(client: &Client) -> Result<Gauges, Error> {
         .prepare_cached(concat!(
             "select min(coalesce(deleted_at, updated_at, created_at)) from (select deleted_at, updated_at, created_at \
              from resources where ",
-            unsettled!(),
-            " limit $1) p"
+            waiting!(),
+            " is not null order by ",
+            waiting!(),
+            ", id limit $1) p"
         ))
         .await?;
     let counted = i64::try_from(PENDING_COUNTED).unwrap_or(i64::MAX);

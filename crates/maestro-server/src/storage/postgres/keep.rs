@@ -131,11 +131,3 @@ pub(super) async fn purge(
     }
     Ok(())
 }
-
-/// How full the queue of notifications is, from 0 to 1: a listener that never reads fills it.
-pub(super) async fn notification_queue(client: &Client) -> Result<f64, Error> {
-    let statement = client
-        .prepare_cached("select pg_notification_queue_usage()")
-        .await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
-}

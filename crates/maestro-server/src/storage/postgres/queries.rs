@@ -4,7 +4,7 @@ use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::{Client, GenericClient};
 
 use super::super::{Error, Removal, StatusHash, Version};
-use super::schema::unsettled;
+use super::schema::waiting;
 use super::values::{Json, or_epoch};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
@@ -103,9 +103,9 @@ pub(super) async fn unsettled(
 ) -> Result<Vec<ResourceId>, Error> {
     let statement = client
         .prepare_cached(concat!(
-            "select id from resources where consumer_name = $1 and id > $2 and ",
-            unsettled!(),
-            " order by id limit $3"
+            "select id from resources where ",
+            waiting!(),
+            " = $1 and id > $2 order by id limit $3"
         ))
         .await?;
     let (after, limit) = window(after, limit);

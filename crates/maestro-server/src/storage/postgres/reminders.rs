@@ -13,7 +13,7 @@ use sql_store::postgres::Client;
 use sql_store::postgres::tokio_postgres::Row;
 
 use super::super::{Error, Overdue, now, reminder_after, spread};
-use super::schema::unsettled;
+use super::schema::waiting;
 use crate::model::ClusterName;
 
 /// Reminders of one cluster in one sweep, at most.
@@ -103,9 +103,9 @@ impl State {
 }
 
 const DUE: &str = concat!(
-    "select d.resource_id, c.name, r.deleted_at is not null, d.attempts, coalesce(r.consumer_name = c.name and ",
-    unsettled!(),
-    ", false) from unnest($1::text[]) as c (name) cross join lateral ( \
+    "select d.resource_id, c.name, r.deleted_at is not null, d.attempts, coalesce(",
+    waiting!(),
+    " = c.name, false) from unnest($1::text[]) as c (name) cross join lateral ( \
          select resource_id, attempts from delivery \
          where consumer_name = c.name and due <= $2 order by due limit $3) d \
      left join resources r on r.id = d.resource_id limit $4"
@@ -115,9 +115,9 @@ const WALK: &str = concat!(
     "select r.id, c.name, r.deleting, r.changed, exists (select from delivery d where d.resource_id = r.id) \
      from unnest($1::text[], $2::text[]) as c (name, start) cross join lateral ( \
          select id, deleted_at is not null as deleting, coalesce(deleted_at, updated_at) as changed from resources \
-         where consumer_name = c.name and id > c.start and ",
-    unsettled!(),
-    " order by id limit $3) r limit $4"
+         where ",
+    waiting!(),
+    " = c.name and id > c.start order by id limit $3) r limit $4"
 );
 
 /// Finds rows that want a reminder, clusters in turn, and notes that they had it.

@@ -5,15 +5,17 @@ use sql_store::Migration;
 /// The advisory lock around migrations: upstream's key of the type `migrations`, which it defines and doesn't use.
 pub(super) const LOCK_KEY: i64 = 457_026_696;
 
-/// Rows that an agent hasn't settled: deleting, or without a status of their version. The text is that of the partial
-/// index, so that the planner uses it. A Go server leaves JSON null where there is no status.
-macro_rules! unsettled {
+/// The cluster that a row waits for, null when its agent has settled it: it isn't deleting and has a status of its version.
+/// The text is that of the index: asked in these words, the planner has no choice but to use it. (It takes conditions on
+/// statuses for true of nearly all rows and would rather read all rows of a cluster, unpacking each status.) A Go server
+/// leaves JSON null where there is no status.
+macro_rules! waiting {
     () => {
-        "(deleted_at is not null or case when (status ->> 'resourceversion') ~ '^[0-9]{1,18}$' \
-         then (status ->> 'resourceversion')::bigint end is distinct from version)"
+        "(case when deleted_at is not null or case when (status ->> 'resourceversion') ~ '^[0-9]{1,18}$' \
+         then (status ->> 'resourceversion')::bigint end is distinct from version then consumer_name end)"
     };
 }
-pub(super) use unsettled;
+pub(super) use waiting;
 
 /// Whether a Go server uses the database: somebody gives signs of life in `server_instances` and not (as late) in
 /// `replicas`, where only servers of this kind do.
@@ -118,8 +120,7 @@ alter table event_instances add constraint fk_event_instances_events foreign key
     },
     Migration {
         id: "rust-0001-delivery",
-        sql: concat!(
-            "
+        sql: "
 -- Reminders of rows that the agent hasn't settled in time.
 create table if not exists delivery (
     resource_id text primary key references resources (id) on delete cascade,
@@ -134,14 +135,10 @@ create table if not exists connections (consumer_name text primary key, last_see
 create table if not exists audit (
     id text primary key, at timestamptz not null, consumer_name text not null, who text not null, reason text not null,
     resources jsonb not null);
-create index if not exists idx_resources_unsettled on resources (consumer_name, id) where ",
-            unsettled!(),
-            ";
 create index if not exists idx_resources_consumer_name_id on resources (consumer_name, id);
 create index if not exists idx_resources_source_id on resources (source, id);
 create index if not exists idx_events_created_at on events (created_at);
-create index if not exists idx_status_events_created_at on status_events (created_at);"
-        ),
+create index if not exists idx_status_events_created_at on status_events (created_at);",
     },
     Migration {
         // Large documents are bound by their compression. Servers built without lz4 keep what they have.
@@ -174,7 +171,8 @@ create index if not exists idx_audit_consumer_name on audit (consumer_name);",
     },
     Migration {
         id: "rust-0003-replicas",
-        sql: "
+        sql: concat!(
+            "
 -- Servers of this kind, with the sign of life that they also leave in server_instances.
 create table if not exists replicas (id text primary key, last_seen timestamptz not null);
 -- What an agent said that it has, for the server that holds its stream; the newest word of each cluster.
@@ -185,6 +183,13 @@ create index if not exists idx_resyncs_at on resyncs (at);
 -- Reminders are found by their time, whatever else waits.
 alter table delivery add column if not exists consumer_name text;
 update delivery d set consumer_name = r.consumer_name from resources r where r.id = d.resource_id;
-create index if not exists idx_delivery_due on delivery (consumer_name, due);",
+create index if not exists idx_delivery_due on delivery (consumer_name, due);
+drop index if exists idx_resources_unsettled;
+create index if not exists idx_resources_waiting on resources (",
+            waiting!(),
+            ", id) where ",
+            waiting!(),
+            " is not null;"
+        ),
     },
 ];
