@@ -90,8 +90,8 @@ impl Known {
             if creates.is_empty() {
                 return Ok((Vec::new(), Vec::new()));
             }
-            let (consumers, lives): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) =
-                ([&consumers], [&creates]);
+            let consumers: [&(dyn ToSql + Sync); 1] = [&consumers];
+            let lives: [&(dyn ToSql + Sync); 1] = [&creates];
             let (registered, dead) = tokio::join!(
                 biased;
                 client.query(&statements.consumers, &consumers),
