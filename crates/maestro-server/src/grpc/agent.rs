@@ -73,10 +73,7 @@ impl AgentService {
                 .invalid(format!("failed to convert protobuf to cloudevent: {error}")),
         })?;
         if event.event_type.action == Action::ResyncRequest {
-            return self
-                .resync(&event, agent, connection)
-                .await
-                .map(|()| None);
+            return self.resync(&event, agent, connection).await.map(|()| None);
         }
         if !event.event_type.data_type.is_manifest_bundles() {
             return Err(self

@@ -520,7 +520,7 @@ async fn strangers_in_number_are_left_alone(config: Config) {
     let (_, body) = server
         .get(&format!("/api/maestro/v1/consumers/{consumer}"))
         .await;
-    assert_eq!(body["unknown_resources"], 11, "{body}");
+    assert_eq!(body["delivery"]["held_orphans"], 11, "{body}");
     agent.resync(&held[..10]).await.unwrap();
     assert_eq!(specs.collect(10).await.len(), 10);
 }
@@ -861,8 +861,7 @@ async fn a_status_too_large_for_go_loses_its_largest_values() {
 }
 
 /// Numbers that 64-bit floats don't hold, or that lose their last digit in a tree of JSON values.
-const NUMBERS: &str =
-    "[0.30000000000000004,5.960464477539063e-8,9007199254740993,12345678901234567890123,1.50,0.1000000000000000055511151231257827]";
+const NUMBERS: &str = "[0.30000000000000004,5.960464477539063e-8,9007199254740993,12345678901234567890123,1.50,0.1000000000000000055511151231257827]";
 
 async fn numbers_keep_their_digits(mut config: Config) {
     config.limits.seen_lately = Duration::ZERO;
@@ -872,7 +871,8 @@ async fn numbers_keep_their_digits(mut config: Config) {
     let mut statuses = source.subscribe().await;
     let mut specs = agent.join(&[]).await;
     let data = |numbers: &str| {
-        let manifest = r#""apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default"}"#;
+        let manifest =
+            r#""apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default"}"#;
         format!(r#"{{"manifests":[{{{manifest},"numbers":{numbers}}}]}}"#)
     };
     // jsonb writes powers of ten out; the value is the same.
@@ -906,12 +906,18 @@ async fn numbers_keep_their_digits(mut config: Config) {
     // The same again changes nothing; another last digit does.
     publish(Action::UpdateRequest, 1, NUMBERS).await;
     assert_eq!(server.bundle("r1").await.1["version"], 1);
-    publish(Action::UpdateRequest, 1, &NUMBERS.replace("00004,", "00003,")).await;
+    publish(
+        Action::UpdateRequest,
+        1,
+        &NUMBERS.replace("00004,", "00003,"),
+    )
+    .await;
     assert_eq!(server.bundle("r1").await.1["version"], 2);
     publish(Action::UpdateRequest, 2, NUMBERS).await;
     let spec = specs.until(|spec| spec.version == 3).await;
     let mut status = agent.status(&spec, &condition("Applied", "True", 3));
-    status.data = Some(format!(r#"{{"conditions":[],"resourceStatus":[],"numbers":{NUMBERS}}}"#).into());
+    status.data =
+        Some(format!(r#"{{"conditions":[],"resourceStatus":[],"numbers":{NUMBERS}}}"#).into());
     agent.publish(status).await.unwrap();
     let both = |event: &crate::harness::Received, where_: &str| {
         let text = text(event);

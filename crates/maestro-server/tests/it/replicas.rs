@@ -175,7 +175,9 @@ async fn f22_a_database_that_pauses_delays_and_loses_nothing() {
         let id = format!("r{n}");
         if n == 20 {
             database.pause().await.unwrap();
-            let refused = source.create("paused", "c1", &bundle(&[config_map("a")])).await;
+            let refused = source
+                .create("paused", "c1", &bundle(&[config_map("a")]))
+                .await;
             assert_eq!(refused.unwrap_err().code(), tonic::Code::Unavailable);
             tokio::time::sleep(Duration::from_secs(pause)).await;
             database.resume().await.unwrap();

@@ -379,8 +379,15 @@ mod tests {
         assert!(!passed.is_new(&event, start + REMEMBERED));
         assert!(!passed.is_new("by-hand", start + REMEMBERED + Duration::from_secs(1)));
         for round in 2..5 {
-            passed.is_new("another", start + (REMEMBERED + Duration::from_secs(1)) * round);
+            passed.is_new(
+                "another",
+                start + (REMEMBERED + Duration::from_secs(1)) * round,
+            );
         }
-        assert_eq!(passed.recent.len() + passed.older.len(), 1, "memory is bounded");
+        assert_eq!(
+            passed.recent.len() + passed.older.len(),
+            1,
+            "memory is bounded"
+        );
     }
 }

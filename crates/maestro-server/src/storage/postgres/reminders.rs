@@ -267,10 +267,7 @@ mod tests {
         assert!(state.after.is_empty(), "the end was reached");
         found.clear();
         state.take(passed("b", 0..1000, false), 1000, 2000, &mut found);
-        assert_eq!(
-            (found.len(), state.after["b"].as_str()),
-            (0, "000999")
-        );
+        assert_eq!((found.len(), state.after["b"].as_str()), (0, "000999"));
     }
 
     #[test]
