@@ -94,7 +94,8 @@ macro_rules! test {
 /// Ends the test as failed unless something holds; the text says what was expected and what was seen.
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
-        if !$holds {
+        let holds: bool = $holds;
+        if !holds {
             return Err(crate::context::Stop::Failed(format!($($text)+)));
         }
     };

@@ -20,7 +20,8 @@ pub(super) fn tests() -> Vec<Test> {
         test!(Delivery, f22_terminated_listen_sessions_lose_nothing, "database sessions that listen are terminated during creates and statuses: all arrive within 30 s").needing(&[Need::Database]).alone(),
         test!(Delivery, f23_no_session_rests_in_a_transaction, "no session of the server stays in a transaction, and its notification queue is empty").needing(&[Need::Database]),
         test!(Delivery, f24_a_status_missed_while_away_is_had_by_asking, "statuses changed while the source was away: a status resync brings exactly those"),
-        test!(Delivery, f26_a_resync_is_answered_outside_of_the_call, "an agent that reads nothing until its resync was answered gets 300 works"),
+        test!(Delivery, f26_a_resync_is_answered_outside_of_the_call, "an agent that reads nothing until its resync was answered gets 300 works")
+        .alone(),
         test!(Delivery, f27_nothing_changed_nothing_sent, "agent and source reconnect with what they have: no event at all"),
         test!(Delivery, f28_specs_and_statuses_do_not_overwrite_each_other, "spec updates and statuses interleaved on one row: the last of both stands"),
         test!(Delivery, f33_a_status_belongs_to_its_version, "the observed version equals the version at each step; statuses of other versions change nothing"),

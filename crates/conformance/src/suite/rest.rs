@@ -132,7 +132,6 @@ async fn unknown_paths_and_methods(c: Context) -> Verdict {
         ),
     )?;
     for (method, path) in [
-        ("PUT", "consumers"),
         ("POST", "resource-bundles"),
         ("PATCH", "resource-bundles/x"),
     ] {

@@ -85,6 +85,9 @@ pub(super) fn tests() -> Vec<Test> {
     ]
 }
 
+/// Parameters of a list; page, size and total of its answer.
+type Window<'a> = (&'a [(&'a str, &'a str)], (i64, i64, i64));
+
 /// Works of one source for two clusters: three and two, with labels.
 async fn library(c: &Context) -> Result<(String, [String; 2], Vec<Work>), Stop> {
     let source = c.source().await?;
@@ -172,8 +175,7 @@ async fn pages_are_cut_exactly(c: Context) -> Verdict {
     c.create_all(&source, &works).await?;
     let rest = c.rest()?;
     let search = format!("consumer_name = '{cluster}'");
-    // Parameters; page, size and total of the answer.
-    let cases: &[(&[(&str, &str)], (i64, i64, i64))] = &[
+    let cases: &[Window<'_>] = &[
         (&[], (1, 20, 20)),
         (&[("page", "2"), ("size", "5")], (2, 5, 20)),
         (&[("page", "3"), ("size", "8")], (3, 4, 20)),
@@ -370,7 +372,7 @@ async fn bad_searches_are_refused(c: Context) -> Verdict {
     let rest = c.rest()?;
     let cases: &[(&str, &str, &str)] = &[
         ("search", "garbage", "Failed to parse search query: garbage"),
-        ("search", "name = ", "Failed to parse search query: name = "),
+        ("search", "name =", "Failed to parse search query: name ="),
         ("search", "nonsense = 'x'", ""),
         (
             "search",
