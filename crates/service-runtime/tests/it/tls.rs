@@ -168,6 +168,42 @@ async fn mutual_tls_shows_the_client_to_handlers_and_refuses_strangers() {
     running.stop().await;
 }
 
+/// Also for a client that was in before and could go on with its old session.
+#[tokio::test]
+async fn replaced_client_authorities_shut_old_clients_out() {
+    let (authority, successor) = (Authority::new(), Authority::new());
+    authority.issue("server", "server");
+    authority.issue("client", "agent");
+    successor.issue("client", "agent");
+    let clients = authority.path("clients.crt");
+    std::fs::copy(authority.path("ca.crt"), &clients).unwrap();
+    let files = Files {
+        client_ca: Some(clients.clone()),
+        ..authority.server(false)
+    };
+    let server = Server::load(files).await.unwrap();
+    let running = start(router(), Some(server.clone()), Options::default()).await;
+    let old = client_config(&authority.client(true)).unwrap();
+    let new = ClientFiles {
+        cert: Some(successor.path("client.crt")),
+        key: Some(successor.path("client.key")),
+        ..authority.client(false)
+    };
+    let new = client_config(&new).unwrap();
+    assert_eq!(request(&running, Arc::clone(&old)).await.unwrap().1, "1");
+    assert!(request(&running, Arc::clone(&new)).await.is_err());
+
+    std::fs::copy(successor.path("ca.crt"), &clients).unwrap();
+    assert!(server.reload().unwrap());
+    assert_eq!(request(&running, Arc::clone(&new)).await.unwrap().1, "1");
+    assert!(request(&running, old).await.is_err());
+
+    std::fs::write(&clients, "").unwrap();
+    assert!(server.reload().is_err());
+    assert_eq!(request(&running, new).await.unwrap().1, "1");
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn clients_check_the_server_unless_told_not_to() {
     let authority = Authority::new();
