@@ -97,7 +97,7 @@ impl AgentService {
             self.errors.other(Code::FailedPrecondition, text)
         })?;
         agent
-            .acts_for(&cluster)
+            .acts_for(cluster)
             .map_err(|denied| self.errors.denied(&denied))?;
         let cluster = ClusterName::from(cluster);
         let held = Held::from(list);
