@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use maestro::flags::Given;
 use service_runtime::logs;
 
 use crate::demo::{self, console::Output, failures::Failure};
@@ -150,7 +151,7 @@ impl Cli {
     ///
     /// # Errors
     /// What the command says; the caller prints it.
-    pub async fn run(self) -> anyhow::Result<u8> {
+    pub async fn run(self, given: &Given) -> anyhow::Result<u8> {
         match self.command {
             Command::Demo(args) => demo(args).await?,
             Command::Up(args) => {
@@ -168,7 +169,7 @@ impl Cli {
                 );
             }
             Command::MaestroCli { arguments } => return maestro_cli(arguments).await,
-            Command::Service(service) => return service.run().await,
+            Command::Service(service) => return service.run(given).await,
         }
         Ok(0)
     }

@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use maestro::flags;
 
 fn main() -> ExitCode {
-    let cli = hyperfleet::cli::Cli::parse();
+    let arguments = flags::normalized(std::env::args_os(), &["maestro-agent"]);
+    let (cli, given) = match flags::parse::<hyperfleet::cli::Cli>(arguments) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stop.exit(),
+    };
     service_runtime::install_crypto_provider();
     // Two workers carry everything: the services wait, they don't compute.
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli.run()) {
+    match runtime.block_on(cli.run(&given)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("Error: {error:#}");

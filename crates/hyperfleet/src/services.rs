@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use clap::Subcommand;
+use maestro::flags::Given;
 use service_runtime::{logs, shutdown};
 
 /// A service, run by itself.
@@ -28,9 +29,9 @@ pub enum Service {
     /// The config-driven adapter (serve, dry-run, config-dump)
     Adapter(Box<hyperfleet_adapter::cli::Args>),
     /// The Maestro server
-    MaestroServer(Box<maestro_server::cli::Args>),
+    MaestroServer(Box<maestro::server::ServerArgs>),
     /// The Maestro agent of one management cluster
-    MaestroAgent(Box<maestro_agent::cli::Args>),
+    MaestroAgent(Box<maestro::agent::AgentArgs>),
     /// An embedded Kubernetes API for development
     KubeSandbox(Box<kube_sandbox::cli::Args>),
     /// Plays the HyperShift operator on a cluster
@@ -42,7 +43,7 @@ impl Service {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn run(self) -> anyhow::Result<u8> {
+    pub async fn run(self, given: &Given) -> anyhow::Result<u8> {
         match self {
             Self::Api(args) => {
                 let config = args.into_config()?;
@@ -56,17 +57,8 @@ impl Service {
                 hyperfleet_sentinel::run(config, broker, shutdown::on_signals()).await?;
             }
             Self::Adapter(args) => return adapter(*args).await,
-            Self::MaestroServer(args) => {
-                let config = args.into_config()?;
-                log("maestro-server", "info", "json")?;
-                maestro_server::run(config, shutdown::on_signals()).await?;
-            }
-            Self::MaestroAgent(args) => {
-                let client = args.kube_client().await?;
-                let config = args.into_config()?;
-                log("maestro-agent", "info", "json")?;
-                maestro_agent::run(config, client, shutdown::on_signals()).await?;
-            }
+            Self::MaestroServer(args) => args.run(given).await?,
+            Self::MaestroAgent(args) => args.run(given).await?,
             Self::KubeSandbox(args) => {
                 let config = args.into_config()?;
                 log("kube-sandbox", "info", "text")?;

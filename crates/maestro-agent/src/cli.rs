@@ -12,6 +12,9 @@ use crate::config::Config;
 
 pub use driver::Driver;
 
+/// The heading of flags that change nothing here; the front door says so when one is given.
+const HEADING: &str = "Accepted for compatibility (without effect)";
+
 /// Apply works from a Maestro server to this cluster and report their status.
 ///
 /// The server is named in a small YAML file (--workload-source-config):
@@ -117,34 +120,31 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     pub adopt_agent_id: Vec<String>,
 
-    /// Accepted for compatibility: objects are watched, and looked at every --look-interval.
-    #[arg(long, alias = "status_sync_interval", default_value = "10s", value_parser = duration, hide = true)]
+    /// Objects are watched, and looked at every --look-interval.
+    #[arg(long, alias = "status_sync_interval", default_value = "10s", value_parser = duration, help_heading = HEADING, hide_short_help = true)]
     pub status_sync_interval: Duration,
 
-    /// Accepted for compatibility: nothing is ever removed because a work was not heard of.
-    #[arg(long, alias = "appliedmanifestwork_eviction_grace_period", default_value = "60m", value_parser = duration, hide = true)]
+    /// Nothing is ever removed because a work was not heard of.
+    #[arg(long, alias = "appliedmanifestwork_eviction_grace_period", default_value = "60m", value_parser = duration, help_heading = HEADING, hide_short_help = true)]
     pub appliedmanifestwork_eviction_grace_period: Duration,
 
-    /// Accepted for compatibility: there is one codec.
+    /// There is one codec.
     #[arg(
         long,
         alias = "cloudevents_client_codecs",
         default_value = "manifestbundle",
-        hide = true
+        help_heading = HEADING,
+        hide_short_help = true
     )]
     pub cloudevents_client_codecs: String,
 
-    /// Accepted for compatibility: run one agent per cluster.
-    #[arg(long, alias = "disable_leader_election", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", hide = true)]
+    /// Only true: run one agent per cluster.
+    #[arg(long, alias = "disable_leader_election", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", help_heading = HEADING, hide_short_help = true)]
     pub disable_leader_election: bool,
 
-    /// Accepted for compatibility: the agent keeps nothing in a namespace of its own.
-    #[arg(long, hide = true)]
+    /// The agent keeps nothing in a namespace of its own.
+    #[arg(long, help_heading = HEADING, hide_short_help = true)]
     pub namespace: Option<String>,
-
-    /// Accepted for compatibility: a level of klog.
-    #[arg(short = 'v', long = "v", hide = true)]
-    pub klog_level: Option<String>,
 }
 
 /// Why arguments can't be used.
@@ -250,7 +250,6 @@ mod tests {
             "--workload-source-driver=grpc",
             &path,
             "--cloudevents_client_id=cluster1-work-agent",
-            "-v=2",
             "--status-sync-interval=10s",
             "--appliedmanifestwork-eviction-grace-period=876000h0m0s",
             "--disable-leader-election=true",

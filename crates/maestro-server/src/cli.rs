@@ -1,6 +1,8 @@
 //! The command line: upstream's flags, and ours beside them.
 
 mod authn;
+pub mod compatibility;
+mod database;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +10,12 @@ use std::time::Duration;
 use clap::{ArgAction, Args as Group, Parser, ValueEnum};
 
 use self::authn::AuthnArgs;
-use crate::config::{Config, Database, Secret, TlsFiles};
+use crate::config::{Config, TlsFiles};
 use crate::delivery::Limits;
 use crate::grpc::Transport;
+
+use compatibility::Compatibility;
+pub use database::DatabaseArgs;
 
 /// Serve Maestro: REST for operators, gRPC for sources and for agents.
 ///
@@ -25,6 +30,8 @@ pub struct Args {
     #[command(flatten)]
     listen: Listen,
     #[command(flatten)]
+    tls: Tls,
+    #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
     grpc: Grpc,
@@ -37,7 +44,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Debug, Group)]
-#[command(next_help_heading = "Addresses and TLS")]
+#[command(next_help_heading = "Addresses")]
 struct Listen {
     /// Host of all listeners; empty = all interfaces.
     #[arg(long, default_value = "localhost")]
@@ -57,6 +64,26 @@ struct Listen {
     /// Port where agents connect.
     #[arg(long, default_value_t = 8091)]
     grpc_broker_bindport: u16,
+    /// Serve sources.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    enable_grpc_server: bool,
+    /// Serve no agents: they connect to another server on the same database.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    disable_message_broker: bool,
+    /// How agents are reached; grpc is the only way.
+    #[arg(long, default_value = "grpc", value_name = "TYPE")]
+    message_broker_type: String,
+    /// How long a new connection may be silent. Upstream's default of 5s has no effect there.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    http_read_timeout: Duration,
+    /// How long a reader may take nothing of an answer.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    http_write_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Group)]
+#[command(next_help_heading = "TLS")]
+struct Tls {
     /// Serve REST over TLS 1.3.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     enable_https: bool,
@@ -90,47 +117,6 @@ struct Listen {
 }
 
 #[derive(Clone, Debug, Group)]
-#[command(next_help_heading = "Database")]
-struct DatabaseArgs {
-    /// sqlite:<file>, sqlite::memory:, or postgres://user:password@host:port/name?sslmode=… . Wins over the --db-…-file
-    /// flags.
-    #[arg(
-        long,
-        env = "MAESTRO_DATABASE",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    database: Option<String>,
-    /// File with the host of PostgreSQL. Giving one of these files, or having the default one, selects PostgreSQL.
-    #[arg(long, value_name = "FILE")]
-    db_host_file: Option<PathBuf>,
-    /// File with the port of PostgreSQL [default: secrets/db.port].
-    #[arg(long, value_name = "FILE")]
-    db_port_file: Option<PathBuf>,
-    /// File with the user [default: secrets/db.user].
-    #[arg(long, value_name = "FILE")]
-    db_user_file: Option<PathBuf>,
-    /// File with the password [default: secrets/db.password].
-    #[arg(long, value_name = "FILE")]
-    db_password_file: Option<PathBuf>,
-    /// File with the name of the database [default: secrets/db.name].
-    #[arg(long, value_name = "FILE")]
-    db_name_file: Option<PathBuf>,
-    /// Authorities of PostgreSQL's certificate, PEM (verify-ca, verify-full) [default: secrets/db.rootcert].
-    #[arg(long, value_name = "FILE")]
-    db_rootcert: Option<PathBuf>,
-    /// disable, require, verify-ca or verify-full.
-    #[arg(long, default_value = "disable", value_name = "MODE")]
-    db_sslmode: String,
-    /// Connections to PostgreSQL, at most.
-    #[arg(long, default_value_t = 50)]
-    db_max_open_connections: usize,
-    /// Only `password` is available.
-    #[arg(long, default_value = "password", value_name = "METHOD")]
-    db_auth_method: String,
-}
-
-#[derive(Clone, Debug, Group)]
 #[command(next_help_heading = "gRPC")]
 struct Grpc {
     /// Largest message that is received, bytes.
@@ -139,6 +125,9 @@ struct Grpc {
     /// Largest message that is sent, bytes.
     #[arg(long, default_value_t = i32::MAX as usize)]
     grpc_max_send_message_size: usize,
+    /// How long a new connection may take for its TLS handshake. Upstream's default is 2m.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    grpc_connection_timeout: Duration,
     /// Calls and streams on one connection, at most.
     #[arg(long, default_value_t = u32::MAX, hide_default_value = true)]
     grpc_max_concurrent_streams: u32,
@@ -174,66 +163,9 @@ struct Rules {
     /// Whether a source may only change what it published.
     #[arg(long, default_value = "on", value_enum)]
     source_isolation: Switch,
-}
-
-/// Flags that upstream has and that have no effect here, or only one value.
-#[derive(Clone, Debug, Group)]
-#[command(next_help_heading = "Accepted for compatibility")]
-struct Compatibility {
-    /// Only `grpc` is available.
-    #[arg(long, default_value = "grpc")]
-    message_broker_type: String,
-    #[arg(long, hide = true)]
-    message_broker_config_file: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    source_id: Option<String>,
-    #[arg(long, hide = true)]
-    subscription_type: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_grpc_server: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    disable_grpc_tls: Option<bool>,
-    #[arg(long, hide = true)]
-    grpc_connection_timeout: Option<String>,
-    /// Without effect: too frequent pings are tolerated.
-    #[arg(long, hide = true)]
-    grpc_client_min_ping_interval: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    permit_ping_without_stream: Option<bool>,
-    #[arg(long, hide = true)]
-    grpc_write_buffer_size: Option<u64>,
-    #[arg(long, hide = true)]
-    grpc_read_buffer_size: Option<u64>,
-    #[arg(long, hide = true)]
-    http_read_timeout: Option<String>,
-    #[arg(long, hide = true)]
-    http_write_timeout: Option<String>,
-    #[arg(long, hide = true)]
-    label_metrics_inclusion_duration: Option<String>,
-    #[arg(long, hide = true)]
-    undelivered_resource_threshold: Option<u64>,
-    #[arg(long, hide = true)]
-    stale_delete_event_threshold: Option<u64>,
-    #[arg(long, hide = true)]
-    consistent_hash_partition_count: Option<u64>,
-    #[arg(long, hide = true)]
-    consistent_hash_replication_factor: Option<u64>,
-    #[arg(long, hide = true)]
-    consistent_hash_load: Option<f64>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    disable_message_broker: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_db_debug: Option<bool>,
-    #[arg(long, hide = true)]
-    db_token_request_scope: Option<String>,
-    #[arg(short = 'v', hide = true)]
-    v: Option<i32>,
-    #[arg(long, hide = true)]
-    vmodule: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    logtostderr: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    alsologtostderr: Option<bool>,
+    /// How long an agent has to settle a resource before it is reminded; 0 = never. Upstream's default is 600.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    undelivered_resource_threshold: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -242,12 +174,21 @@ enum Switch {
     Off,
 }
 
+/// Longer than any installation lives, and far from the end of what dates can say.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Flags that can't be used, or not together; the text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
 
 impl Args {
+    /// Whether every statement is to be logged.
+    #[must_use]
+    pub fn database_debug(&self) -> bool {
+        self.database.debug()
+    }
+
     /// The settings that the flags mean. Reads the files that hold the parts of PostgreSQL's address.
     ///
     /// # Errors
@@ -255,28 +196,30 @@ impl Args {
     pub fn into_config(self) -> Result<Config, Error> {
         let Self {
             listen,
+            tls,
             database,
             grpc,
             rules,
             authn,
-            compatibility,
+            compatibility: _,
         } = self;
-        compatibility.check()?;
+        compatibility::broker(&listen.message_broker_type)?;
+        let limits = rules.limits();
         let address = |port: u16| format!("{}:{port}", listen.server_hostname);
-        let https = listen.https()?;
+        let https = tls.https()?;
         let grpc_tls = pair(
             "--grpc-tls-cert-file and --grpc-tls-key-file",
-            listen.grpc_tls_cert_file.as_deref(),
-            listen.grpc_tls_key_file.as_deref(),
+            tls.grpc_tls_cert_file.as_deref(),
+            tls.grpc_tls_key_file.as_deref(),
             authn.client_ca(),
         )?;
         let broker_tls = pair(
             "--grpc-broker-tls-cert-file and --grpc-broker-tls-key-file",
-            listen.grpc_broker_tls_cert_file.as_deref(),
-            listen.grpc_broker_tls_key_file.as_deref(),
-            listen.grpc_broker_client_ca_file.as_deref(),
+            tls.grpc_broker_tls_cert_file.as_deref(),
+            tls.grpc_broker_tls_key_file.as_deref(),
+            tls.grpc_broker_client_ca_file.as_deref(),
         )?;
-        if listen.grpc_broker_client_ca_file.is_some() && broker_tls.is_none() {
+        if tls.grpc_broker_client_ca_file.is_some() && broker_tls.is_none() {
             return Err(Error(
                 "--grpc-broker-client-ca-file needs --grpc-broker-tls-cert-file and --grpc-broker-tls-key-file".into(),
             ));
@@ -298,14 +241,14 @@ impl Args {
             broker_listen: address(listen.grpc_broker_bindport),
             health_listen: address(listen.health_check_server_bindport),
             metrics_listen: address(listen.metrics_server_bindport),
-            database_connections: database.db_max_open_connections,
+            database_connections: database.connections(),
             database_timeout: Config::default().database_timeout,
             database: database.resolve()?,
             instance_id: rules.client_id,
             instance_heartbeat: Duration::from_secs(rules.heartbeat_interval.max(1)),
             heartbeat_interval: (!grpc.heartbeat_disable).then_some(grpc.heartbeat_check_interval),
-            health_https: listen.enable_health_check_https,
-            metrics_https: listen.enable_metrics_https,
+            health_https: tls.enable_health_check_https,
+            metrics_https: tls.enable_metrics_https,
             https,
             grpc_tls,
             broker_tls,
@@ -314,10 +257,15 @@ impl Args {
                 max_send_message_size: grpc.grpc_max_send_message_size,
                 max_concurrent_streams,
                 max_connection_age: grpc.grpc_max_connection_age,
+                handshake_timeout: grpc.grpc_connection_timeout,
                 ping_interval: grpc.grpc_server_ping_interval,
                 ping_timeout: grpc.grpc_server_ping_timeout,
             },
-            limits: Limits::default(),
+            limits,
+            serve_sources: listen.enable_grpc_server,
+            serve_agents: !listen.disable_message_broker,
+            http_read_timeout: listen.http_read_timeout,
+            http_write_timeout: listen.http_write_timeout,
             source_isolation: rules.source_isolation == Switch::On,
             typed_errors: grpc.typed_errors,
             authn,
@@ -325,7 +273,7 @@ impl Args {
     }
 }
 
-impl Listen {
+impl Tls {
     fn https(&self) -> Result<Option<TlsFiles>, Error> {
         let files = pair(
             "--https-cert-file and --https-key-file",
@@ -351,89 +299,17 @@ impl Listen {
     }
 }
 
-impl DatabaseArgs {
-    fn resolve(self) -> Result<Database, Error> {
-        if self.db_auth_method != "password" {
-            return Err(Error(format!(
-                "--db-auth-method={} is not available; use password, or a --database URL",
-                self.db_auth_method
-            )));
-        }
-        if let Some(url) = &self.database {
-            return parse_database(url);
-        }
-        let files = [
-            &self.db_host_file,
-            &self.db_port_file,
-            &self.db_user_file,
-            &self.db_password_file,
-            &self.db_name_file,
-        ];
-        let default_host = Path::new("secrets/db.host");
-        if files.iter().all(|file| file.is_none()) && !default_host.exists() {
-            return Ok(Database::Sqlite("maestro.db".into()));
-        }
-        let read = |file: &Option<PathBuf>, default: &str| -> Result<String, Error> {
-            let path = file.clone().unwrap_or_else(|| default.into());
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| Error(format!("read {}: {error}", path.display())))?;
-            Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+impl Rules {
+    fn limits(&self) -> Limits {
+        let grace = match self.undelivered_resource_threshold {
+            0 => NEVER,
+            seconds => Duration::from_secs(seconds).min(NEVER),
         };
-        let port = read(&self.db_port_file, "secrets/db.port")?;
-        let port: u16 = port.trim().parse().map_err(|_| {
-            Error(format!(
-                "the port of PostgreSQL is {port:?}, which is no port"
-            ))
-        })?;
-        Ok(Database::PostgresParts {
-            host: read(&self.db_host_file, "secrets/db.host")?,
-            port,
-            user: read(&self.db_user_file, "secrets/db.user")?,
-            password: Secret(read(&self.db_password_file, "secrets/db.password")?),
-            name: read(&self.db_name_file, "secrets/db.name")?,
-            sslmode: self.db_sslmode,
-            rootcert: self
-                .db_rootcert
-                .or_else(|| Some("secrets/db.rootcert".into())),
-        })
-    }
-}
-
-fn parse_database(url: &str) -> Result<Database, Error> {
-    if url == "sqlite::memory:" {
-        return Ok(Database::SqliteMemory);
-    }
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() {
-            return Err(Error(
-                "--database=sqlite: lacks the file, for example sqlite:maestro.db".into(),
-            ));
+        Limits {
+            grace,
+            ..Limits::default()
         }
-        return Ok(Database::Sqlite(path.into()));
     }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Database::Postgres(Secret(url.to_owned())));
-    }
-    Err(Error(
-        "--database must start with sqlite: or postgres://".into(),
-    ))
-}
-
-impl Compatibility {
-    fn check(&self) -> Result<(), Error> {
-        if self.message_broker_type != "grpc" {
-            return Err(Error(format!(
-                "--message-broker-type={} is not available; agents connect by gRPC: use grpc",
-                self.message_broker_type
-            )));
-        }
-        if self.enable_grpc_server == Some(false) || self.disable_message_broker == Some(true) {
-            return Err(Error(
-                "the gRPC ports can't be switched off; bind them to a loopback address".into(),
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -465,6 +341,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Database;
 
     fn config(flags: &[&str]) -> Result<Config, String> {
         let arguments = std::iter::once(&"maestro").chain(flags);
@@ -483,8 +360,8 @@ mod tests {
             "--message-broker-type=grpc",
             "--client-id=m1",
             "--database=postgres://u:secret@h/d",
-            "-v=1",
-            "--logtostderr",
+            "--undelivered-resource-threshold=600",
+            "--subscription-type=shared",
         ])
         .unwrap();
         assert_eq!(config.rest_listen, "127.0.0.1:1");

@@ -22,6 +22,14 @@ pub struct Config {
     pub health_listen: String,
     /// Where metrics are scraped.
     pub metrics_listen: String,
+    /// Whether sources are served; default yes.
+    pub serve_sources: bool,
+    /// Whether agents are served; default yes.
+    pub serve_agents: bool,
+    /// How long a new connection to REST may be silent; default 10 s.
+    pub http_read_timeout: Duration,
+    /// How long a reader of REST may take nothing of an answer; default 30 s.
+    pub http_write_timeout: Duration,
     /// Where the data is.
     pub database: Database,
     /// Connections to PostgreSQL, at most; default 50.
@@ -122,6 +130,10 @@ impl Default for Config {
             broker_listen: any(),
             health_listen: any(),
             metrics_listen: any(),
+            serve_sources: true,
+            serve_agents: true,
+            http_read_timeout: Duration::from_secs(10),
+            http_write_timeout: Duration::from_secs(30),
             database: Database::SqliteMemory,
             database_connections: 50,
             database_timeout: Duration::from_secs(10),

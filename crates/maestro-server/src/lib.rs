@@ -29,4 +29,4 @@ pub mod telemetry;
 pub mod writer;
 
 pub use config::{Config, Database};
-pub use service::{Addresses, Error, Service, run};
+pub use service::{Addresses, Doors, Error, Service, migrate, run};

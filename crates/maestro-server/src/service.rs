@@ -1,5 +1,7 @@
 //! Opening, running and ending a server.
 
+mod schema;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ use crate::storage::sqlite::Sqlite;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
 
+pub use schema::migrate;
+
 /// How often the database is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often certificate files are looked at.
@@ -53,6 +57,14 @@ pub enum Error {
     /// The database can't be used.
     #[error("open the database: {0}")]
     Database(#[from] crate::storage::Error),
+    /// The database didn't answer for as long as it was waited for.
+    #[error("the database didn't answer for {patience:?}: {error}")]
+    Away {
+        /// How long it was waited for.
+        patience: Duration,
+        /// The last answer.
+        error: crate::storage::Error,
+    },
     /// A setting of the database is wrong.
     #[error(transparent)]
     DatabaseConfig(#[from] sql_store::postgres::ConfigError),
@@ -75,11 +87,16 @@ pub enum Error {
 /// A server with everything opened: storage migrated, sockets bound, certificates loaded. Probes are answered from the
 /// start.
 pub struct Service {
-    config: Config,
+    doors: Doors,
     store: Arc<dyn Store>,
+}
+
+/// A server whose sockets are bound and whose certificates are loaded. Probes are answered; the database isn't open yet.
+pub struct Doors {
+    config: Config,
     rest: TcpListener,
-    grpc: TcpListener,
-    broker: TcpListener,
+    grpc: Option<TcpListener>,
+    broker: Option<TcpListener>,
     metrics_listener: TcpListener,
     addresses: Addresses,
     tls: Certificates,
@@ -92,9 +109,9 @@ pub struct Service {
 pub struct Addresses {
     /// REST.
     pub rest: SocketAddr,
-    /// Sources.
+    /// Sources; port 0 if they aren't served.
     pub grpc: SocketAddr,
-    /// Agents.
+    /// Agents; port 0 if they aren't served.
     pub broker: SocketAddr,
     /// Probes.
     pub health: SocketAddr,
@@ -131,25 +148,30 @@ impl Drop for Probes {
     }
 }
 
-impl Service {
-    /// Opens everything. Waits as long as it takes for a PostgreSQL server that is away; meanwhile `/livez` answers and
-    /// readiness doesn't.
+impl Doors {
+    /// Binds all sockets and answers probes: `/livez` well, readiness not yet.
     ///
     /// # Errors
-    /// When an address, a certificate or the database can't be used.
+    /// When an address or a certificate can't be used.
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let rest = listen("REST", &config.rest_listen).await?;
-        let grpc = listen("sources", &config.grpc_listen).await?;
-        let broker = listen("agents", &config.broker_listen).await?;
+        let grpc = match config.serve_sources {
+            true => Some(listen("sources", &config.grpc_listen).await?),
+            false => None,
+        };
+        let broker = match config.serve_agents {
+            true => Some(listen("agents", &config.broker_listen).await?),
+            false => None,
+        };
         let health = listen("health", &config.health_listen).await?;
         let metrics_listener = listen("metrics", &config.metrics_listen).await?;
         let addresses = Addresses {
             rest: address(&rest)?,
-            grpc: address(&grpc)?,
-            broker: address(&broker)?,
+            grpc: address_if(grpc.as_ref())?,
+            broker: address_if(broker.as_ref())?,
             health: address(&health)?,
             metrics: address(&metrics_listener)?,
         };
@@ -163,10 +185,8 @@ impl Service {
             health,
             config.health_https.then(|| tls.https.clone()).flatten(),
         );
-        let store = open(&config).await?;
         Ok(Self {
             config,
-            store,
             rest,
             grpc,
             broker,
@@ -184,14 +204,45 @@ impl Service {
         self.addresses
     }
 
+    /// Opens the database. Waits as long as it takes for a PostgreSQL server that is away.
+    ///
+    /// # Errors
+    /// When the database can't be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes everything.
+    pub async fn open(self) -> Result<Service, Error> {
+        let store = open(&self.config).await?;
+        Ok(Service { doors: self, store })
+    }
+}
+
+impl Service {
+    /// Opens everything: [`Doors::bind`], then [`Doors::open`].
+    ///
+    /// # Errors
+    /// When an address, a certificate or the database can't be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        Doors::bind(config).await?.open().await
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.doors.addresses
+    }
+
     /// Serves until `shutdown`, then ends its streams, finishes what it has accepted, and leaves.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self {
+        let Self { doors, store } = self;
+        let Doors {
             config,
-            store,
             rest,
             grpc,
             broker,
@@ -199,8 +250,8 @@ impl Service {
             tls,
             doors,
             probes,
-            ..
-        } = self;
+            addresses: _,
+        } = doors;
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
         let hub = Arc::new(Hub::default());
@@ -264,11 +315,22 @@ impl Service {
             door: doors.rest,
         };
         let transport = config.transport.clone();
+        let http_options = http_server::Options {
+            first_byte_timeout: config.http_read_timeout,
+            write_timeout: config.http_write_timeout,
+            ..http_server::Options::default()
+        };
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();
         let mut listeners = JoinSet::new();
         listeners.spawn(named(
             "REST",
-            http_server::serve(rest, rest::router(api), tls.https, stop.clone()),
+            http_server::serve_with(
+                rest,
+                rest::router(api),
+                tls.https,
+                http_options,
+                stop.clone(),
+            ),
         ));
         listeners.spawn(named(
             "metrics",
@@ -281,14 +343,18 @@ impl Service {
         ));
         let sources = SourceService::new(context.clone());
         let agents = AgentService::new(context);
-        listeners.spawn(named("sources", {
+        if let Some(grpc) = grpc {
             let (transport, stop) = (transport.clone(), stop.clone());
-            async move { serve(grpc, sources, &transport, tls.grpc, stop).await }
-        }));
-        listeners.spawn(named("agents", {
+            listeners.spawn(named("sources", async move {
+                serve(grpc, sources, &transport, tls.grpc, stop).await
+            }));
+        }
+        if let Some(broker) = broker {
             let stop = stop.clone();
-            async move { serve(broker, agents, &transport, tls.broker, stop).await }
-        }));
+            listeners.spawn(named("agents", async move {
+                serve(broker, agents, &transport, tls.broker, stop).await
+            }));
+        }
         let mut result = Ok(());
         while let Some(ended) = listeners.join_next().await {
             if let Ok(Err(error)) = ended {
@@ -362,6 +428,11 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
     })
 }
 
+/// Port 0 where nobody is served.
+fn address_if(listener: Option<&TcpListener>) -> Result<SocketAddr, Error> {
+    listener.map_or(Ok(SocketAddr::from(([0, 0, 0, 0], 0))), address)
+}
+
 async fn load(files: Option<&TlsFiles>) -> Result<Option<tls::Server>, Error> {
     let Some(TlsFiles {
         cert,
@@ -389,10 +460,17 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
             Arc::new(opened.map_err(|error| crate::storage::Error::other(error.to_string()))??)
         }
         Database::SqliteMemory => Arc::new(Sqlite::in_memory()?),
-        Database::Postgres(url) => {
-            let settings = sql_store::postgres::Config::from_url(&url.0)?;
-            Arc::new(open_postgres(settings, config).await?)
+        postgres => Arc::new(open_postgres(postgres_settings(postgres)?, config).await?),
+    })
+}
+
+/// What the driver needs. SQLite has no such settings.
+fn postgres_settings(database: &Database) -> Result<sql_store::postgres::Config, Error> {
+    let settings = match database {
+        Database::Sqlite(_) | Database::SqliteMemory => {
+            return Err(crate::storage::Error::other("SQLite is not PostgreSQL").into());
         }
+        Database::Postgres(url) => sql_store::postgres::Config::from_url(&url.0)?,
         Database::PostgresParts {
             host,
             port,
@@ -403,18 +481,17 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
             rootcert,
         } => {
             let tls = TlsMode::parse(sslmode, rootcert.clone())?;
-            let settings =
-                sql_store::postgres::Config::new(host, *port, user, &password.0, name, tls);
-            Arc::new(open_postgres(settings, config).await?)
+            sql_store::postgres::Config::new(host, *port, user, &password.0, name, tls)
         }
-    })
+    };
+    Ok(settings.application_name("maestro"))
 }
 
 async fn open_postgres(
     settings: sql_store::postgres::Config,
     config: &Config,
 ) -> Result<Postgres, Error> {
-    let mut settings = settings.application_name("maestro");
+    let mut settings = settings;
     settings.answer_timeout = config.database_timeout;
     settings.acquire_timeout = settings.acquire_timeout.min(config.database_timeout);
     let opened = Postgres::open(

@@ -4,10 +4,17 @@
 //! subcommands through the same functions. In reading order:
 //!
 //! - [`cli`]: the subcommands; [`cli::main`] is the whole binary.
+//! - [`flags`]: flags, environment, configuration file and defaults in layers.
 //! - [`klog`]: the flags of Go's logger, and what they mean here.
-//! - [`server`], [`agent`]: the two services.
+//! - [`server`], [`migration`], [`agent`]: the services.
+//! - [`consumer`], [`resourcebundle`]: the commands of an operator, on what `operator` has for both.
 
 pub mod agent;
 pub mod cli;
+pub mod consumer;
+pub mod flags;
 pub mod klog;
+pub mod migration;
+mod operator;
+pub mod resourcebundle;
 pub mod server;

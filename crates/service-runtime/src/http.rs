@@ -4,6 +4,8 @@
 //! delays another; when all are taken, new connections wait in the listen queue. Bodies are the router's business
 //! (axum's body limit, timeouts of its layers).
 
+mod patience;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -27,12 +29,15 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::tls;
+use patience::Patience;
 
 /// How long a new connection may stay silent before its first byte (with TLS: until the handshake is complete).
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a kept-alive connection may be idle, and how long one request head may take. Longer than the 90 s after
 /// which HTTP clients commonly drop pooled connections, so that the client is the one who closes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a peer may take nothing of a response before its connection is cut.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections served at once; more wait in the listen queue.
 pub const MAX_CONNECTIONS: usize = 4096;
 /// The largest request head, bytes.
@@ -51,6 +56,8 @@ pub struct Options {
     pub first_byte_timeout: Duration,
     /// See [`IDLE_TIMEOUT`].
     pub idle_timeout: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
     /// See [`DRAIN_TIMEOUT`].
     pub drain_timeout: Duration,
 }
@@ -61,6 +68,7 @@ impl Default for Options {
             max_connections: MAX_CONNECTIONS,
             first_byte_timeout: FIRST_BYTE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -221,7 +229,10 @@ impl Connection {
                 .timer(TokioTimer::new())
                 .header_read_timeout(options.idle_timeout)
                 .max_buf_size(MAX_HEAD_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(
+                    TokioIo::new(Patience::new(stream, options.write_timeout)),
+                    service,
+                )
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -141,6 +141,8 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
     if !bare {
         return Err(Error::Level(level.to_owned()));
     }
+    // Notices of PostgreSQL ("relation already exists, skipping") and every statement are for who asks for them.
+    let directives = format!("tokio_postgres=warn,{directives}");
     EnvFilter::try_new(directives).map_err(|_| Error::Level(level.to_owned()))
 }
 

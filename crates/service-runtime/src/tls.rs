@@ -9,7 +9,7 @@ mod pem;
 mod server;
 
 pub use client::{Client, ClientFiles, client_config};
-pub use server::{Files, Server, incoming};
+pub use server::{Files, Server, incoming, incoming_within};
 
 use std::path::PathBuf;
 use std::time::Duration;

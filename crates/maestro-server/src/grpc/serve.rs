@@ -31,6 +31,8 @@ pub struct Transport {
     pub max_concurrent_streams: Option<u32>,
     /// Connections older than this are asked to reconnect; default never.
     pub max_connection_age: Option<Duration>,
+    /// How long a TLS handshake may take; default 10 s.
+    pub handshake_timeout: Duration,
     /// A silent peer is asked for a sign of life after this time; default 30 s.
     pub ping_interval: Duration,
     /// A peer that gives none for this long is gone; default 10 s.
@@ -44,6 +46,7 @@ impl Default for Transport {
             max_send_message_size: i32::MAX as usize,
             max_concurrent_streams: None,
             max_connection_age: None,
+            handshake_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
         }
@@ -79,7 +82,8 @@ pub async fn serve(
     let address = listener.local_addr()?;
     match tls {
         Some(tls) => {
-            let incoming = tls::incoming(listener, tls).map(|io| io.map(Tracked::new));
+            let incoming = tls::incoming_within(listener, tls, transport.handshake_timeout)
+                .map(|io| io.map(Tracked::new));
             drained(router, incoming, address, shutdown).await
         }
         None => {

@@ -144,6 +144,17 @@ impl Postgres {
         })
     }
 
+    /// Brings the schema up to date, and nothing else; the answer is the ids of the steps that were needed. Doesn't wait.
+    ///
+    /// # Errors
+    /// When the database doesn't answer or refuses us, or a step fails.
+    pub async fn migrate(config: &Config) -> Result<Vec<&'static str>, OpenError> {
+        let pool = Pool::connect(&config.clone().pool_size(1))?;
+        let applied = migrate(&pool, "migrations", schema::LOCK_KEY, schema::STEPS).await;
+        pool.close();
+        Ok(applied?)
+    }
+
     /// Runs reads on a connection of their pool.
     async fn read<T>(
         &self,

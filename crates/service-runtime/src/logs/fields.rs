@@ -33,6 +33,10 @@ impl Fields {
     }
 
     fn put(&mut self, name: &'static str, value: Value) {
+        // Lines of dependencies that use the `log` crate say where they were built.
+        if ["log.file", "log.line", "log.module_path"].contains(&name) {
+            return;
+        }
         let value = if is_secret(name) {
             REDACTED.into()
         } else {

@@ -187,34 +187,46 @@ pub fn incoming(
     listener: TcpListener,
     server: Server,
 ) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
+    incoming_within(listener, server, FIRST_BYTE_TIMEOUT)
+}
+
+/// As [`incoming`], with another limit for a handshake.
+pub fn incoming_within(
+    listener: TcpListener,
+    server: Server,
+    limit: Duration,
+) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
     let state = (listener, server, FuturesUnordered::new());
-    futures::stream::unfold(state, |(listener, server, mut handshakes)| async move {
-        loop {
-            tokio::select! {
-                Some(finished) = handshakes.next(), if !handshakes.is_empty() => {
-                    if let Some(stream) = finished {
-                        return Some((Ok(stream), (listener, server, handshakes)));
+    futures::stream::unfold(
+        state,
+        move |(listener, server, mut handshakes)| async move {
+            loop {
+                tokio::select! {
+                    Some(finished) = handshakes.next(), if !handshakes.is_empty() => {
+                        if let Some(stream) = finished {
+                            return Some((Ok(stream), (listener, server, handshakes)));
+                        }
                     }
+                    accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
+                        Ok((stream, peer)) => {
+                            let server = server.clone();
+                            handshakes.push(async move {
+                                let _ = stream.set_nodelay(true);
+                                match timeout(limit, server.accept_grpc(stream)).await {
+                                    Ok(Ok(stream)) => return Some(stream),
+                                    Ok(Err(error)) => tracing::debug!(%peer, %error, "A TLS handshake failed."),
+                                    Err(_) => tracing::debug!(%peer, "A TLS handshake took too long."),
+                                }
+                                None
+                            });
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "A connection could not be accepted.");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    },
                 }
-                accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
-                    Ok((stream, peer)) => {
-                        let server = server.clone();
-                        handshakes.push(async move {
-                            let _ = stream.set_nodelay(true);
-                            match timeout(FIRST_BYTE_TIMEOUT, server.accept_grpc(stream)).await {
-                                Ok(Ok(stream)) => return Some(stream),
-                                Ok(Err(error)) => tracing::debug!(%peer, %error, "A TLS handshake failed."),
-                                Err(_) => tracing::debug!(%peer, "A TLS handshake took too long."),
-                            }
-                            None
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "A connection could not be accepted.");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
             }
-        }
-    })
+        },
+    )
 }

@@ -1,0 +1,332 @@
+//! Reading a command line: flags over environment over configuration file over defaults.
+//!
+//! The keys of the file and the environment variables follow from the flags, so nothing is listed twice: a flag `--client-id` under the
+//! help heading "Rules" is the key `client-id` in the section `rules`, and the variable `MAESTRO_CLIENT_ID`. The file gives what it
+//! says to [`clap`] as defaults, so that everything else (types, conflicts, help) has one owner.
+
+mod file;
+mod go;
+mod print;
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use maestro_server::cli::compatibility::HEADING;
+
+pub use go::normalized;
+
+/// Commands that have this group are read in layers.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct Layered {
+    /// YAML file with settings, in sections that are named after the headings of this help. A flag wins over its variable MAESTRO_<FLAG>,
+    /// that over the file, and that over the default.
+    #[arg(
+        id = CONFIG,
+        long = "config",
+        value_name = "FILE",
+        env = "MAESTRO_CONFIG"
+    )]
+    config: Option<PathBuf>,
+    /// Print the settings that would be used as such a file, and where each comes from; secrets are hidden.
+    #[arg(id = PRINT, long = "print-config")]
+    print: bool,
+}
+
+const CONFIG: &str = "maestro_config";
+const PRINT: &str = "maestro_print_config";
+/// Names the preset of flags.
+const PRESET: &str = "MAESTRO_ENV";
+
+/// What a command line holds besides the values of its flags.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Flags without effect that somebody set.
+    pub without_effect: Vec<String>,
+}
+
+impl Given {
+    /// Says once what was given in vain.
+    pub fn log(&self) {
+        if !self.without_effect.is_empty() {
+            tracing::warn!(
+                flags = self.without_effect.join(" "),
+                "Flags that are accepted for compatibility and have no effect were given."
+            );
+        }
+    }
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help, the version, or a mistake in the flags.
+    Usage(clap::Error),
+    /// Mistakes in the configuration file or the environment, all of them.
+    Config(Vec<String>),
+    /// What was asked for instead.
+    Print(String),
+}
+
+impl Stop {
+    /// Prints it; the exit code is upstream's: 0 or 1.
+    pub fn exit(self) -> ExitCode {
+        match self {
+            Self::Usage(error) => {
+                // A bare group of commands asks for its help, as in upstream.
+                let bare = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+                if bare {
+                    print!("{}", error.render());
+                    return ExitCode::SUCCESS;
+                }
+                let _ = error.print();
+                match error.use_stderr() {
+                    true => ExitCode::FAILURE,
+                    false => ExitCode::SUCCESS,
+                }
+            }
+            Self::Config(problems) => {
+                for problem in problems {
+                    eprintln!("Error: {problem}");
+                }
+                ExitCode::FAILURE
+            }
+            Self::Print(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+/// Reads a command line whose first part is the program's name.
+///
+/// # Errors
+/// When there is nothing to run.
+pub fn parse<C: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(C, Given), Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    parse_from(&arguments, &|name| std::env::var(name).ok())
+}
+
+/// Looks an environment variable up.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn parse_from<C: CommandFactory + FromArgMatches>(
+    arguments: &[OsString],
+    environment: Environment<'_>,
+) -> Result<(C, Given), Stop> {
+    let mut command = C::command()
+        .mut_subcommands(go::flags)
+        .mut_subcommands(global);
+    let mut origins = Origins::new();
+    let active = command
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .ok()
+        .and_then(|matches| matches.subcommand_name().map(str::to_owned));
+    let layered = active.filter(|name| {
+        command
+            .find_subcommand(name)
+            .is_some_and(|sub| sub.get_arguments().any(|arg| arg.get_id() == CONFIG))
+    });
+    if let Some(name) = &layered {
+        command = command.mut_subcommand(name, |sub| with_environment(sub, environment));
+        let file = command
+            .clone()
+            .ignore_errors(true)
+            .try_get_matches_from(arguments)
+            .ok()
+            .and_then(|matches| {
+                let (_, matches) = matches.subcommand()?;
+                matches.get_one::<PathBuf>(CONFIG).cloned()
+            });
+        origins.extend(preset(environment).map_err(|problem| Stop::Config(vec![problem]))?);
+        if let Some(file) = file {
+            let schema = go::flags(crate::server::schema());
+            origins.extend(file::read(&file, &schema).map_err(Stop::Config)?);
+        }
+        command = command.mut_subcommand(name, |sub| with_defaults(sub, &origins));
+    }
+    let matches = command
+        .try_get_matches_from_mut(arguments)
+        .map_err(Stop::Usage)?;
+    let mut given = Given::default();
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(sub) = command.find_subcommand(name)
+    {
+        if layered.is_some() && matches.get_flag(PRINT) {
+            return Err(Stop::Print(print::effective(sub, matches, &origins)));
+        }
+        given.without_effect = without_effect(sub, matches, &origins);
+    }
+    let value =
+        C::from_arg_matches(&matches).map_err(|error| Stop::Usage(error.format(&mut command)))?;
+    Ok((value, given))
+}
+
+/// Where a value comes from that is neither a flag nor a variable, by the flag's name.
+type Origins = BTreeMap<String, Origin>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Origin {
+    /// For people: `file maestro.yaml:3`.
+    place: String,
+    values: Vec<String>,
+}
+
+/// The variable of a flag.
+fn variable(long: &str) -> String {
+    format!("MAESTRO_{}", long.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Flags of a group of commands hold for each of them, and may stand behind it.
+fn global(command: Command) -> Command {
+    match command.has_subcommands() {
+        true => command.mut_args(|arg| match arg.is_positional() {
+            true => arg,
+            false => arg.global(true),
+        }),
+        false => command,
+    }
+}
+
+/// Every flag can be set by its variable; an empty one counts as none.
+fn with_environment(command: Command, environment: Environment<'_>) -> Command {
+    command.mut_args(|arg| {
+        let Some(name) = arg
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned())
+            .or_else(|| arg.get_long().map(variable))
+        else {
+            return arg;
+        };
+        if ["help", "version", PRINT].contains(&arg.get_id().as_str()) {
+            return arg;
+        }
+        match environment(&name) {
+            Some(value) if !value.is_empty() => arg.env(name).hide_env(true),
+            _ => arg.env(Resettable::Reset),
+        }
+    })
+}
+
+fn with_defaults(command: Command, origins: &Origins) -> Command {
+    command.mut_args(
+        |arg| match arg.get_long().and_then(|long| origins.get(long)) {
+            Some(origin) => arg.default_values(origin.values.clone()),
+            None => arg,
+        },
+    )
+}
+
+/// Upstream's presets. Without the variable there is none: logs are at info, not at upstream's verbosity 10.
+fn preset(environment: Environment<'_>) -> Result<Origins, String> {
+    let Some(name) = environment(PRESET).filter(|name| !name.is_empty()) else {
+        return Ok(Origins::new());
+    };
+    let flags: &[(&str, &str)] = match name.as_str() {
+        "development" => &[
+            ("v", "10"),
+            ("enable-https", "false"),
+            ("enable-metrics-https", "false"),
+            ("server-hostname", "localhost"),
+            ("http-server-bindport", "8000"),
+        ],
+        "testing" => &[
+            ("v", "0"),
+            ("logtostderr", "true"),
+            ("enable-https", "false"),
+            ("enable-metrics-https", "false"),
+        ],
+        "production" => &[("v", "1")],
+        other => {
+            return Err(format!(
+                "Unknown runtime environment: {other} ({PRESET} must be development, testing or production)"
+            ));
+        }
+    };
+    Ok(flags
+        .iter()
+        .map(|(flag, value)| {
+            let origin = Origin {
+                place: format!("preset {PRESET}={name}"),
+                values: vec![(*value).to_owned()],
+            };
+            ((*flag).to_owned(), origin)
+        })
+        .collect())
+}
+
+/// The section of a flag in the file: its heading without what is in parentheses.
+fn section(arg: &Arg) -> String {
+    let heading = arg.get_help_heading().unwrap_or("general");
+    let heading = heading.split(" (").next().unwrap_or(heading);
+    heading.to_ascii_lowercase().replace(' ', "-")
+}
+
+/// Flags that can stand in the file, with their names.
+fn settings(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
+    command
+        .get_arguments()
+        .filter(|arg| ![CONFIG, PRINT, "help", "version"].contains(&arg.get_id().as_str()))
+        .filter_map(|arg| Some((arg.get_long()?, arg)))
+}
+
+fn without_effect(command: &Command, matches: &ArgMatches, origins: &Origins) -> Vec<String> {
+    settings(command)
+        .filter(|(_, arg)| arg.get_help_heading() == Some(HEADING))
+        .filter(
+            |(long, arg)| match matches.value_source(arg.get_id().as_str()) {
+                Some(ValueSource::CommandLine | ValueSource::EnvVariable) => true,
+                _ => origins.contains_key(*long),
+            },
+        )
+        .map(|(long, _)| format!("--{long}"))
+        .collect()
+}
+
+/// What a flag holds, as far as YAML tells kinds apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Bool,
+    Number,
+    Text,
+    /// Read by the flag's own parser: a duration, one of several words.
+    Other,
+}
+
+fn kind(arg: &Arg) -> Kind {
+    let id = arg.get_value_parser().type_id();
+    let is = |types: &[TypeId]| types.iter().any(|known| id == *known);
+    if is(&[TypeId::of::<bool>()]) {
+        Kind::Bool
+    } else if is(&[
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<i32>(),
+        TypeId::of::<i64>(),
+        TypeId::of::<f32>(),
+        TypeId::of::<f64>(),
+    ]) {
+        Kind::Number
+    } else if is(&[TypeId::of::<String>(), TypeId::of::<PathBuf>()]) {
+        Kind::Text
+    } else {
+        Kind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests;
