@@ -27,13 +27,8 @@ pub use go::normalized;
 #[command(next_help_heading = "Configuration")]
 pub struct Layered {
     /// YAML file with settings, in sections that are named after the headings of this help. A flag wins over its variable MAESTRO_<FLAG>,
-    /// that over the file, and that over the default.
-    #[arg(
-        id = CONFIG,
-        long = "config",
-        value_name = "FILE",
-        env = "MAESTRO_CONFIG"
-    )]
+    /// that over the file, and that over the default. Its own variable is MAESTRO_CONFIG.
+    #[arg(id = CONFIG, long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the settings that would be used as such a file, and where each comes from; secrets are hidden.
     #[arg(id = PRINT, long = "print-config")]
@@ -140,7 +135,6 @@ fn parse_from<C: CommandFactory + FromArgMatches>(
             .is_some_and(|sub| sub.get_arguments().any(|arg| arg.get_id() == CONFIG))
     });
     if let Some(name) = &layered {
-        command = command.mut_subcommand(name, |sub| with_environment(sub, environment));
         let file = command
             .clone()
             .ignore_errors(true)
@@ -149,12 +143,10 @@ fn parse_from<C: CommandFactory + FromArgMatches>(
             .and_then(|matches| {
                 let (_, matches) = matches.subcommand()?;
                 matches.get_one::<PathBuf>(CONFIG).cloned()
-            });
-        origins.extend(preset(environment).map_err(|problem| Stop::Config(vec![problem]))?);
-        if let Some(file) = file {
-            let schema = go::flags(crate::server::schema());
-            origins.extend(file::read(&file, &schema).map_err(Stop::Config)?);
-        }
+            })
+            .or_else(|| environment("MAESTRO_CONFIG").map(PathBuf::from))
+            .filter(|file| !file.as_os_str().is_empty());
+        origins = below_flags(file, environment).map_err(Stop::Config)?;
         command = command.mut_subcommand(name, |sub| with_defaults(sub, &origins));
     }
     let matches = command
@@ -184,9 +176,12 @@ struct Origin {
     values: Vec<String>,
 }
 
-/// The variable of a flag.
-fn variable(long: &str) -> String {
-    format!("MAESTRO_{}", long.to_ascii_uppercase().replace('-', "_"))
+/// The variable of a flag: the one that it names, or that of the rule.
+fn variable(long: &str, arg: &Arg) -> String {
+    match arg.get_env() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => format!("MAESTRO_{}", long.to_ascii_uppercase().replace('-', "_")),
+    }
 }
 
 /// Flags of a group of commands hold for each of them, and may stand behind it.
@@ -200,33 +195,64 @@ fn global(command: Command) -> Command {
     }
 }
 
-/// Every flag can be set by its variable; an empty one counts as none.
-fn with_environment(command: Command, environment: Environment<'_>) -> Command {
-    command.mut_args(|arg| {
-        let Some(name) = arg
-            .get_env()
-            .map(|name| name.to_string_lossy().into_owned())
-            .or_else(|| arg.get_long().map(variable))
-        else {
-            return arg;
-        };
-        if ["help", "version", PRINT].contains(&arg.get_id().as_str()) {
-            return arg;
+/// Everything that counts less than a flag, the weightier replacing the others: preset, file, environment.
+fn below_flags(
+    file: Option<PathBuf>,
+    environment: Environment<'_>,
+) -> Result<Origins, Vec<String>> {
+    let schema = go::flags(crate::server::schema());
+    let mut problems = Vec::new();
+    let mut origins = Origins::new();
+    let layers = [
+        preset(environment).map_err(|problem| vec![problem]),
+        file.map_or_else(|| Ok(Origins::new()), |file| file::read(&file, &schema)),
+        variables(&schema, environment),
+    ];
+    for layer in layers {
+        match layer {
+            Ok(layer) => origins.extend(layer),
+            Err(wrong) => problems.extend(wrong),
         }
-        match environment(&name) {
-            Some(value) if !value.is_empty() => arg.env(name).hide_env(true),
-            _ => arg.env(Resettable::Reset),
-        }
-    })
+    }
+    match problems.is_empty() {
+        true => Ok(origins),
+        false => Err(problems),
+    }
 }
 
+/// Every flag can be set by its variable; an empty one counts as none.
+fn variables(schema: &Command, environment: Environment<'_>) -> Result<Origins, Vec<String>> {
+    let mut origins = Origins::new();
+    let mut problems = Vec::new();
+    for (long, arg) in settings(schema) {
+        let name = variable(long, arg);
+        let Some(value) = environment(&name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if let Err(problem) = file::accepted(schema, arg, &value) {
+            problems.push(format!("environment variable {name}: {problem}"));
+        }
+        let origin = Origin {
+            place: format!("environment variable {name}"),
+            values: vec![value],
+        };
+        origins.insert(long.to_owned(), origin);
+    }
+    match problems.is_empty() {
+        true => Ok(origins),
+        false => Err(problems),
+    }
+}
+
+/// What stands below the flags becomes their defaults, and [`clap`] looks at no variable by itself.
 fn with_defaults(command: Command, origins: &Origins) -> Command {
-    command.mut_args(
-        |arg| match arg.get_long().and_then(|long| origins.get(long)) {
+    command.mut_args(|arg| {
+        let arg = arg.env(Resettable::Reset);
+        match arg.get_long().and_then(|long| origins.get(long)) {
             Some(origin) => arg.default_values(origin.values.clone()),
             None => arg,
-        },
-    )
+        }
+    })
 }
 
 /// Upstream's presets. Without the variable there is none: logs are at info, not at upstream's verbosity 10.
@@ -287,7 +313,7 @@ fn without_effect(command: &Command, matches: &ArgMatches, origins: &Origins) ->
         .filter(|(_, arg)| arg.get_help_heading() == Some(HEADING))
         .filter(
             |(long, arg)| match matches.value_source(arg.get_id().as_str()) {
-                Some(ValueSource::CommandLine | ValueSource::EnvVariable) => true,
+                Some(ValueSource::CommandLine) => true,
                 _ => origins.contains_key(*long),
             },
         )

@@ -167,7 +167,7 @@ impl Reader<'_> {
             _ => vec![self.scalar(arg, node)?],
         };
         for value in &values {
-            self.accepted(arg, value)?;
+            accepted(self.schema, arg, value)?;
         }
         Ok(values)
     }
@@ -192,33 +192,29 @@ impl Reader<'_> {
             }
         }
     }
+}
 
-    /// Whether the flag itself takes the value.
-    fn accepted(&self, arg: &Arg, value: &str) -> Result<(), String> {
-        let Some(long) = arg.get_long() else {
-            return Ok(());
-        };
-        let flag = format!("--{long}={value}");
-        let command = self
-            .schema
-            .clone()
-            .mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
-        let Err(error) = command.try_get_matches_from([self.schema.get_name(), flag.as_str()])
-        else {
-            return Ok(());
-        };
-        match error.kind() {
-            ErrorKind::ValueValidation => Err(std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string)),
-            ErrorKind::InvalidValue => Err(match error.get(ContextKind::ValidValue) {
-                Some(ContextValue::Strings(known)) => {
-                    format!("must be one of {}", known.join(", "))
-                }
-                _ => "has no value; leave it out to get the default".to_owned(),
-            }),
-            // What depends on other flags is checked when all are known.
-            _ => Ok(()),
-        }
+/// Whether the flag itself takes the value; else why not.
+pub(super) fn accepted(schema: &Command, arg: &Arg, value: &str) -> Result<(), String> {
+    let Some(long) = arg.get_long() else {
+        return Ok(());
+    };
+    let flag = format!("--{long}={value}");
+    let command = schema
+        .clone()
+        .mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
+    let Err(error) = command.try_get_matches_from([schema.get_name(), flag.as_str()]) else {
+        return Ok(());
+    };
+    match error.kind() {
+        ErrorKind::ValueValidation => Err(std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string)),
+        ErrorKind::InvalidValue => Err(match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(known)) => format!("must be one of {}", known.join(", ")),
+            _ => "has no value; leave it out to get the default".to_owned(),
+        }),
+        // What depends on other flags is checked when all are known.
+        _ => Ok(()),
     }
 }
 

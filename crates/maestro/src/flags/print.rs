@@ -20,9 +20,6 @@ pub(super) fn effective(command: &Command, matches: &ArgMatches, origins: &Origi
         let origin = match source {
             None => None,
             Some(ValueSource::CommandLine) => Some(format!("flag --{long}")),
-            Some(ValueSource::EnvVariable) => arg
-                .get_env()
-                .map(|name| format!("environment variable {}", name.to_string_lossy())),
             Some(_) => Some(match origins.get(long) {
                 Some(origin) => origin.place.clone(),
                 None => "default".to_owned(),

@@ -138,6 +138,18 @@ fn all_mistakes_of_a_file_are_told_with_their_places() {
         assert!(text.contains(&expected), "{expected}\n{text}");
     }
     assert_eq!(text.lines().count(), 10, "{text}");
+    let environment = [
+        ("MAESTRO_V", "x"),
+        ("MAESTRO_ENV", "y"),
+        ("MAESTRO_CONFIG", "/no/file"),
+        ("MAESTRO_CLIENT_ID", ""),
+    ];
+    let text = run(&["server"], &environment).unwrap_err();
+    assert!(
+        text.contains("environment variable MAESTRO_V: invalid digit"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 3, "{text}");
     let missing = run(&["server", "--config=/no/such/file"], &[]).unwrap_err();
     assert!(missing.contains("read the configuration file /no/such/file"));
     let (_folder, config) = file("a: [\n");
@@ -235,10 +247,7 @@ fn every_setting_has_a_section_and_one_variable() {
     let mut variables = std::collections::BTreeSet::new();
     for (long, arg) in settings(&schema) {
         assert_ne!(section(arg), "general", "{long} has no heading");
-        let name = arg.get_env().map_or_else(
-            || variable(long),
-            |name| name.to_string_lossy().into_owned(),
-        );
+        let name = variable(long, arg);
         assert!(variables.insert(name.clone()), "{name} is taken twice");
     }
 }
