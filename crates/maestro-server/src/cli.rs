@@ -310,7 +310,6 @@ impl Rules {
             ..Limits::default()
         }
     }
-    }
 }
 
 fn pair(
@@ -372,7 +371,10 @@ mod tests {
     #[test]
     fn what_is_not_available_is_refused_with_a_reason() {
         for (flag, expected) in [
-            ("--message-broker-type=mqtt", "agents connect by gRPC"),
+            (
+                "--message-broker-type=mqtt",
+                "agents connect to this server by gRPC",
+            ),
             ("--grpc-authn-type=token", "needs TLS"),
             ("--db-auth-method=az-entra", "not available"),
             (

@@ -29,4 +29,4 @@ pub mod telemetry;
 pub mod writer;
 
 pub use config::{Config, Database};
-pub use service::{Addresses, Doors, Error, Service, migrate, run};
+pub use service::{Addresses, Bound, Error, Service, migrate, run};

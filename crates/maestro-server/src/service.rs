@@ -38,8 +38,13 @@ pub use schema::migrate;
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often certificate files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
-/// How long tasks may take to end at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long running requests may take to end at shutdown. gRPC streams have as long, at the same time. With the two below a shutdown
+/// takes less than 20 s.
+const REQUESTS_DRAIN: Duration = Duration::from_secs(10);
+/// How long tasks may take after that.
+const TASKS_DRAIN: Duration = Duration::from_secs(6);
+/// How long the last words to the database, and answers to probes, may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a server can't be opened or has to end.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +92,12 @@ pub enum Error {
 /// A server with everything opened: storage migrated, sockets bound, certificates loaded. Probes are answered from the
 /// start.
 pub struct Service {
-    doors: Doors,
+    bound: Bound,
     store: Arc<dyn Store>,
 }
 
 /// A server whose sockets are bound and whose certificates are loaded. Probes are answered; the database isn't open yet.
-pub struct Doors {
+pub struct Bound {
     config: Config,
     rest: TcpListener,
     grpc: Option<TcpListener>,
@@ -148,7 +153,7 @@ impl Drop for Probes {
     }
 }
 
-impl Doors {
+impl Bound {
     /// Binds all sockets and answers probes: `/livez` well, readiness not yet.
     ///
     /// # Errors
@@ -156,7 +161,7 @@ impl Doors {
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened.
-    pub async fn bind(config: Config) -> Result<Self, Error> {
+    pub async fn new(config: Config) -> Result<Self, Error> {
         let rest = listen("REST", &config.rest_listen).await?;
         let grpc = match config.serve_sources {
             true => Some(listen("sources", &config.grpc_listen).await?),
@@ -213,12 +218,12 @@ impl Doors {
     /// Dropping the future closes everything.
     pub async fn open(self) -> Result<Service, Error> {
         let store = open(&self.config).await?;
-        Ok(Service { doors: self, store })
+        Ok(Service { bound: self, store })
     }
 }
 
 impl Service {
-    /// Opens everything: [`Doors::bind`], then [`Doors::open`].
+    /// Opens everything: [`Bound::new`], then [`Bound::open`].
     ///
     /// # Errors
     /// When an address, a certificate or the database can't be used.
@@ -226,13 +231,13 @@ impl Service {
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        Doors::bind(config).await?.open().await
+        Bound::new(config).await?.open().await
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
-        self.doors.addresses
+        self.bound.addresses
     }
 
     /// Serves until `shutdown`, then ends its streams, finishes what it has accepted, and leaves.
@@ -240,8 +245,8 @@ impl Service {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { doors, store } = self;
-        let Doors {
+        let Self { bound, store } = self;
+        let Bound {
             config,
             rest,
             grpc,
@@ -251,7 +256,7 @@ impl Service {
             doors,
             probes,
             addresses: _,
-        } = doors;
+        } = bound;
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
         let hub = Arc::new(Hub::default());
@@ -318,6 +323,7 @@ impl Service {
         let http_options = http_server::Options {
             first_byte_timeout: config.http_read_timeout,
             write_timeout: config.http_write_timeout,
+            drain_timeout: REQUESTS_DRAIN,
             ..http_server::Options::default()
         };
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();
@@ -328,16 +334,17 @@ impl Service {
                 rest,
                 rest::router(api),
                 tls.https,
-                http_options,
+                http_options.clone(),
                 stop.clone(),
             ),
         ));
         listeners.spawn(named(
             "metrics",
-            http_server::serve(
+            http_server::serve_with(
                 metrics_listener,
                 metrics.router(),
                 metrics_tls,
+                http_options,
                 stop.clone(),
             ),
         ));
@@ -365,14 +372,19 @@ impl Service {
         }
         stop_writing.cancel();
         tasks.close();
-        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        if tokio::time::timeout(TASKS_DRAIN, tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 tasks = tasks.len(),
                 "Tasks still ran at the end of the drain."
             );
         }
-        if let Err(error) = store.farewell().await {
-            tracing::warn!(%error, "Can't say goodbye to the database.");
+        match tokio::time::timeout(FAREWELL, store.farewell()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Can't say goodbye to the database."),
+            Err(_) => tracing::warn!("The database takes no goodbye."),
         }
         probes.end().await;
         result
@@ -571,7 +583,12 @@ impl Probes {
         database.not_ready("opening the database");
         let stop = CancellationToken::new();
         let router = probe_router(health.clone());
-        let task = tokio::spawn(http_server::serve(listener, router, tls, stop.clone()));
+        let options = http_server::Options {
+            drain_timeout: FAREWELL,
+            ..http_server::Options::default()
+        };
+        let serve = http_server::serve_with(listener, router, tls, options, stop.clone());
+        let task = tokio::spawn(serve);
         Self {
             health,
             database,

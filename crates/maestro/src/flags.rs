@@ -121,7 +121,9 @@ fn parse_from<C: CommandFactory + FromArgMatches>(
 ) -> Result<(C, Given), Stop> {
     let mut command = C::command()
         .mut_subcommands(go::flags)
-        .mut_subcommands(global);
+        .mut_subcommands(global)
+        // As in Go, the last of several wins.
+        .args_override_self(true);
     let mut origins = Origins::new();
     let active = command
         .clone()

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use maestro_server::{Addresses, Doors};
+use maestro_server::{Addresses, Bound};
 use service_runtime::shutdown;
 
 use crate::flags::{Given, Layered};
@@ -84,8 +84,8 @@ impl ServerArgs {
             );
         }
         let shutdown = shutdown::on_signals();
-        let doors = Doors::bind(config).await?;
-        let addresses = doors.addresses();
+        let bound = Bound::new(config).await?;
+        let addresses = bound.addresses();
         tracing::info!(
             rest = %addresses.rest,
             grpc = %addresses.grpc,
@@ -99,7 +99,7 @@ impl ServerArgs {
                 .with_context(|| format!("--addresses-file: write {}", file.display()))?;
         }
         let service = tokio::select! {
-            service = doors.open() => service?,
+            service = bound.open() => service?,
             () = shutdown.cancelled() => return Ok(()),
         };
         Ok(service.run(shutdown).await?)

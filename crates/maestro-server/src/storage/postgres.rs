@@ -17,7 +17,7 @@ mod unit;
 mod values;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Postgres {
     instance: Instance,
     walk: reminders::Walk,
     foreign: Mutex<Option<mpsc::Receiver<Foreign>>>,
+    /// Whether changes of other servers have been listened to.
+    listening: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -133,13 +135,16 @@ impl Postgres {
             go: Arc::default(),
         };
         let stop = CancellationToken::new();
-        let foreign = changes::watch(config, &reads, &instance, stop.clone())?;
+        let listening = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&listening);
+        let foreign = changes::watch(config, &reads, &instance, heard, stop.clone())?;
         Ok(Self {
             writes,
             reads,
             instance,
             walk: reminders::Walk::default(),
             foreign: Mutex::new(Some(foreign)),
+            listening,
             stop,
         })
     }
@@ -196,7 +201,13 @@ impl Drop for Postgres {
 #[async_trait]
 impl Store for Postgres {
     async fn ping(&self) -> Result<(), Error> {
-        self.reads.ping().await
+        self.reads.ping().await?;
+        match self.listening.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Error::unavailable(
+                "not yet listening for changes of other servers",
+            )),
+        }
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<Slot>, Error> {

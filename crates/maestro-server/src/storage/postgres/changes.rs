@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sql_store::postgres::{Client, Config, ConfigError, Notice, Pool, listen};
@@ -35,6 +36,7 @@ pub(super) fn watch(
     config: &Config,
     reads: &Pool,
     instance: &Instance,
+    listening: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Result<mpsc::Receiver<Foreign>, ConfigError> {
     let notices = listen(
@@ -48,6 +50,7 @@ pub(super) fn watch(
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
+            listening,
         seen: Instant::now(),
     };
     tokio::spawn(async move {
@@ -64,6 +67,8 @@ struct Watcher {
     reads: Pool,
     instance: Instance,
     changes: mpsc::Sender<Foreign>,
+    /// Set as soon as nothing is missed any more.
+    listening: Arc<AtomicBool>,
     /// Everything before this time was passed on. Ages are measured by this server's monotonic clock and looked up by the
     /// database's: clocks of servers may differ.
     seen: Instant,
@@ -94,6 +99,7 @@ impl Watcher {
             };
             if hints.resync {
                 self.seen = started;
+                self.listening.store(true, Ordering::Relaxed);
             }
             let (mut changes, mut words) = (Vec::new(), Vec::new());
             for news in self.new_ones(found, started) {

@@ -1,0 +1,12 @@
+//! The `maestro` binary, from outside.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed test is a panic"
+)]
+
+mod migration;
+mod operator;
+mod server;
+mod support;
