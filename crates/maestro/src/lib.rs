@@ -1,7 +1,7 @@
 //! Maestro's front door: upstream's binary with upstream's subcommands, flags and exit codes.
 //!
 //! This room holds no logic of a service; it reads flags, sets up logs and signals, and starts one. `hyperfleet` carries the same
-//! subcommands through the same functions. In reading order:
+//! subcommands through the same functions. Facts: `docs/protocol/maestro-front-door.md`. In reading order:
 //!
 //! - [`cli`]: the subcommands; [`cli::main`] is the whole binary.
 //! - [`flags`]: flags, environment, configuration file and defaults in layers.
