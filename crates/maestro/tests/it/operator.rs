@@ -159,7 +159,7 @@ async fn bundles_are_applied_printed_and_deleted() {
     for line in [
         "      \"data\": {\n        \"a\": \"\\u003cb\\u003e\"\n      },\n",
         "  \"delete_option\": {\n    \"propagationPolicy\": \"Orphan\"\n  },\n",
-        "    \"labels\": {\n      \"x\": \"y\"\n    },\n",
+        "    \"labels\": {\n      \"x\": \"y\"\n    }",
     ] {
         assert!(out.contains(line), "{line}\n{out}");
     }
