@@ -186,9 +186,13 @@ fn variable(long: &str, arg: &Arg) -> String {
     }
 }
 
-/// Flags of a group of commands hold for each of them, and may stand behind it.
+/// Flags of a group of commands of an operator hold for each of them, and may stand behind it.
 fn global(command: Command) -> Command {
-    match command.has_subcommands() {
+    let is_group = command.has_subcommands()
+        && command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some("rest-url"));
+    match is_group {
         true => command.mut_args(|arg| match arg.is_positional() {
             true => arg,
             false => arg.global(true),

@@ -50,7 +50,7 @@ pub(super) fn watch(
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
-            listening,
+        listening,
         seen: Instant::now(),
     };
     tokio::spawn(async move {
