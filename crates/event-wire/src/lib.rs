@@ -13,6 +13,7 @@
 //! - [`codec`]: works to events and back, for sources, agents and the server
 //! - [`stored`]: the JSON form that databases hold
 //! - [`sequence`]: ids that order status events
+//! - [`trace`]: which trace an event belongs to
 //!
 //! The rules are explained in `docs/protocol/cloudevents.md`.
 
@@ -25,6 +26,7 @@ pub mod event_type;
 pub mod payload;
 pub mod sequence;
 pub mod stored;
+pub mod trace;
 
 /// Generated messages, client and server of the protocol.
 #[allow(

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use event_wire::trace::TraceContext;
 use manifestwork::{Executor, ManifestWork};
 
 use tokio::sync::Semaphore;
@@ -26,6 +27,7 @@ type Executors = HashMap<String, (i64, Executor)>;
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     operation_id: Option<Arc<str>>,
+    trace: Option<Arc<TraceContext>>,
 }
 
 pub(crate) struct Shared {
@@ -71,6 +73,7 @@ impl Client {
                 executors: Mutex::default(),
             }),
             operation_id: None,
+            trace: None,
         })
     }
 
@@ -78,8 +81,17 @@ impl Client {
     #[must_use]
     pub fn with_operation_id(&self, id: &str) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             operation_id: Some(id.into()),
+            ..self.clone()
+        }
+    }
+
+    /// A client whose works belong to a trace: their events carry it to the agent, and statuses bring it back.
+    #[must_use]
+    pub fn with_trace(&self, trace: TraceContext) -> Self {
+        Self {
+            trace: Some(Arc::new(trace)),
+            ..self.clone()
         }
     }
 
@@ -115,6 +127,10 @@ impl Client {
 
     pub(crate) fn operation_id(&self) -> Option<&str> {
         self.operation_id.as_deref()
+    }
+
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     pub(crate) fn remember_executor(&self, work: &ManifestWork, version: i64) {

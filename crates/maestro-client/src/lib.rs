@@ -15,6 +15,7 @@
 //! - [`watch`]: every change exactly once per state, over reconnects
 //! - [`consumers`], [`bundle`]: consumers, and works as the REST API shows them
 //! - [`selector`]: label selectors
+//! - [`explain`]: where a work is and what it waits for
 //! - [`error`]: what can go wrong, by class
 //!
 //! The protocol is explained in `docs/protocol/source-client.md`.
@@ -25,6 +26,7 @@ pub mod client;
 pub mod config;
 pub mod consumers;
 pub mod error;
+pub mod explain;
 mod grpc;
 pub mod patch;
 pub mod plan;
@@ -39,6 +41,7 @@ pub use client::Client;
 pub use config::{Config, Keepalive, Token};
 pub use consumers::{Consumer, Consumers};
 pub use error::Error;
+pub use event_wire::trace::TraceContext;
 pub use patch::Patch;
 pub use selector::LabelSelector;
 pub use service_runtime::tls::ClientFiles as Tls;

@@ -468,8 +468,11 @@ impl Works {
             repeated: false,
         };
         let deleting = action == Action::DeleteRequest;
-        let event = source::encode_spec(work, action, self.client.source_id(), Stamp::now())
+        let mut event = source::encode_spec(work, action, self.client.source_id(), Stamp::now())
             .map_err(|error| sure(Error::invalid(error.to_string())))?;
+        if let Some(trace) = self.client.trace() {
+            trace.lend_to(&mut event);
+        }
         self.client
             .shared
             .grpc

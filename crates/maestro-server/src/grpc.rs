@@ -4,6 +4,7 @@ pub mod agent;
 mod errors;
 mod serve;
 pub mod source;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

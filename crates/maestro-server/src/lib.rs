@@ -22,6 +22,7 @@ pub mod model;
 pub mod problem;
 pub mod rest;
 mod same;
+pub mod seldom;
 pub mod service;
 pub mod storable;
 pub mod storage;

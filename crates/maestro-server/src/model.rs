@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use event_wire::trace::TraceContext;
 use event_wire::{Event, SequenceId};
 use jiff::Timestamp;
 
@@ -163,6 +164,17 @@ impl Operation {
             Self::Delete(delete) => &delete.id,
             Self::Status(report) => &report.id,
         }
+    }
+
+    /// The trace that it belongs to, for log lines.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        let event = match self {
+            Self::Create(spec) | Self::Update(spec) => &spec.event,
+            Self::Status(report) => &report.event,
+            Self::Delete(_) => return None,
+        };
+        TraceContext::of(event).map(|trace| trace.trace_id().to_owned())
     }
 
     /// Bytes that it takes in memory, roughly.

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::model::Refusal;
+use crate::seldom::seldom;
 use crate::storage;
 use crate::writer::WriteError;
 
@@ -66,7 +67,7 @@ impl Problem {
     #[must_use]
     pub fn storage(doing: &str, error: &storage::Error) -> Self {
         if error.is_retryable() {
-            tracing::warn!(%error, doing, "The database is unavailable.");
+            seldom!(warn, %error, doing, "The database is unavailable.");
             let reason = format!("{doing}: the database is unavailable, try again later");
             return Self {
                 code: GENERAL,
@@ -74,7 +75,7 @@ impl Problem {
                 unavailable: true,
             };
         }
-        tracing::error!(%error, doing, "The database failed.");
+        seldom!(error, %error, doing, "The database failed.");
         Self::new(
             GENERAL,
             format!("{doing}: internal error, see the server's log"),

@@ -3,7 +3,9 @@
 mod access;
 mod actor;
 mod bundles;
+mod compress;
 mod consumers;
+mod cors;
 mod delivery;
 mod endings;
 mod errors;
@@ -19,15 +21,18 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use http::{HeaderValue, Method, StatusCode, header};
+use event_wire::{attribute::name, trace::TraceContext};
+use http::{HeaderMap, Method};
+use tracing::{Instrument as _, Span};
 
 use crate::authn::RestDoor;
 use crate::delivery::{Hub, Limits};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
+pub(crate) use response::no_such_path;
 
 /// Largest request body, bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -51,9 +56,10 @@ pub struct Api {
     pub door: Arc<RestDoor>,
 }
 
-/// All routes.
+/// All routes. A method that a path doesn't have is answered as upstream does it: like an unknown path, except for single
+/// consumers.
 pub fn router(api: Api) -> Router {
-    let v1 = Router::new()
+    let upstream = Router::new()
         .route("/", get(meta::version))
         .route("/openapi", get(meta::openapi))
         .route("/errors", get(errors::list))
@@ -71,9 +77,10 @@ pub fn router(api: Api) -> Router {
             "/consumers/{id}",
             get(consumers::get)
                 .patch(consumers::update)
-                .delete(consumers::delete),
+                .delete(consumers::delete)
+                .fallback(response::no_such_method),
         );
-    let v1 = v1
+    let ours = Router::new()
         .route("/resource-bundles/{id}/explain", get(explain::explained))
         .route("/resource-bundles/{id}/resend", post(explain::resend))
         .route("/consumers/{id}/delivery", get(delivery::get))
@@ -85,19 +92,21 @@ pub fn router(api: Api) -> Router {
         );
     let router = Router::new()
         .route("/api/maestro", get(meta::api))
-        .nest("/api/maestro/v1", v1)
+        .nest("/api/maestro/v1", upstream.merge(ours))
+        .method_not_allowed_fallback(response::no_such_path)
         .route_layer(middleware::from_fn_with_state(
             api.door.clone(),
             access::admit,
         ))
         .route_layer(middleware::from_fn_with_state(api.clone(), observe))
         .fallback(response::no_such_path)
+        .layer(middleware::from_fn(compress::compressed))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api);
     // Outside of the router, because paths are matched before its layers run.
     Router::new()
         .fallback_service(tower::util::MapRequest::new(router, without_trailing_slash))
-        .layer(middleware::from_fn(cross_origin))
+        .layer(middleware::from_fn(cors::cross_origin))
 }
 
 /// Counts requests by route.
@@ -107,16 +116,40 @@ async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
-    let (started, method) = (Instant::now(), request.method().clone());
-    let response = next.run(request).await;
+    let (started, method) = (Instant::now(), label(request.method()));
+    let span = joined(request.headers());
+    let response = next.run(request).instrument(span).await;
     let path = path.as_str().replace("{id}", "-");
     api.telemetry.rest_call(
-        method.as_str(),
+        method,
         &path,
         response.status().as_u16(),
         started.elapsed(),
     );
     response
+}
+
+/// What log lines about a request carry, if it belongs to a trace.
+fn joined(headers: &HeaderMap) -> Span {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let parent = text(name::TRACE_PARENT);
+    match parent.and_then(|parent| TraceContext::parse(parent, None)) {
+        Some(trace) => tracing::error_span!("request", trace_id = trace.trace_id()),
+        None => Span::none(),
+    }
+}
+
+/// Anybody may invent methods; labels are few.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 /// One slash at the end of a path means nothing.
@@ -134,35 +167,4 @@ fn without_trailing_slash(mut request: Request) -> Request {
         }
     }
     request
-}
-
-/// Browsers of any origin may call.
-async fn cross_origin(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    if !headers.contains_key(header::ORIGIN) {
-        return next.run(request).await;
-    }
-    let preflight = request.method() == Method::OPTIONS
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight {
-        StatusCode::OK.into_response()
-    } else {
-        next.run(request).await
-    };
-    let any = HeaderValue::from_static("*");
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
-    if preflight {
-        let headers = response.headers_mut();
-        let methods = HeaderValue::from_static("DELETE,GET,PATCH,POST");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let allowed = HeaderValue::from_static("Authorization,Content-Type");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-        headers.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("600"),
-        );
-    }
-    response
 }

@@ -4,7 +4,7 @@ mod schema;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -26,16 +26,20 @@ use crate::grpc::agent::AgentService;
 use crate::grpc::source::SourceService;
 use crate::grpc::{Context, serve};
 use crate::rest::{self, Api};
-use crate::storage::Store;
+use crate::storage::{self, Store};
 use crate::storage::postgres::{OpenError, Postgres};
 use crate::storage::sqlite::Sqlite;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, Way};
 use crate::writer::Writer;
 
 pub use schema::migrate;
 
 /// How often the database is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the lengths of queues are measured.
+const MEASURE_QUEUES: Duration = Duration::from_secs(5);
+/// How often the database is asked for its figures.
+const MEASURE_DATABASE: Duration = Duration::from_secs(15);
 /// How often certificate files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long running requests may take to end at shutdown. gRPC streams have as long, at the same time. With the two below a shutdown
@@ -259,9 +263,9 @@ impl Service {
         } = bound;
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
-        let hub = Arc::new(Hub::default());
         let metrics = Metrics::new();
         let telemetry = Telemetry::new(&metrics);
+        let hub = Arc::new(Hub::new(telemetry.clone()));
         // Writing ends last: what was accepted before the listeners closed is still written.
         let stop_writing = CancellationToken::new();
         let writer = Writer::start(
@@ -285,6 +289,7 @@ impl Service {
         tasks.spawn(watch_database(
             Arc::clone(&store),
             probes.database.clone(),
+            telemetry.clone(),
             stop.clone(),
         ));
         tasks.spawn(not_ready_from(stop.clone(), probes.health.clone()));
@@ -293,7 +298,12 @@ impl Service {
             config.instance_heartbeat,
             stop.clone(),
         ));
-        tasks.spawn(measure(Arc::clone(&hub), telemetry.clone(), stop.clone()));
+        tasks.spawn(measure(
+            Arc::clone(&store),
+            Arc::clone(&hub),
+            writer.clone(),
+            stop.clone(),
+        ));
         for server in [&tls.https, &tls.grpc, &tls.broker].into_iter().flatten() {
             server.spawn_reload(RELOAD_INTERVAL, stop.clone());
         }
@@ -342,7 +352,7 @@ impl Service {
             "metrics",
             http_server::serve_with(
                 metrics_listener,
-                metrics.router(),
+                metrics.router().fallback(rest::no_such_path),
                 metrics_tls,
                 http_options,
                 stop.clone(),
@@ -519,7 +529,12 @@ async fn open_postgres(
 }
 
 /// Keeps readiness in step with the database.
-async fn watch_database(store: Arc<dyn Store>, gate: Gate, stop: CancellationToken) {
+async fn watch_database(
+    store: Arc<dyn Store>,
+    gate: Gate,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+) {
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     let mut was_up = None;
     loop {
@@ -527,8 +542,10 @@ async fn watch_database(store: Arc<dyn Store>, gate: Gate, stop: CancellationTok
             () = stop.cancelled() => return,
             _ = probe.tick() => {}
         }
+        let asked_at = Instant::now();
         let up = match store.ping().await {
             Ok(()) => {
+                telemetry.flow().database("ping", asked_at.elapsed());
                 gate.ready();
                 true
             }
@@ -566,12 +583,30 @@ async fn say_alive(store: Arc<dyn Store>, interval: Duration, stop: Cancellation
     }
 }
 
-async fn measure(hub: Arc<Hub>, telemetry: Telemetry, stop: CancellationToken) {
-    let mut every = tokio::time::interval(Duration::from_secs(5));
+/// Keeps gauges up to date.
+async fn measure(store: Arc<dyn Store>, hub: Arc<Hub>, writer: Writer, stop: CancellationToken) {
+    let mut queues = tokio::time::interval(MEASURE_QUEUES);
+    let mut database = tokio::time::interval(MEASURE_DATABASE);
+    database.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let flow = hub.telemetry.flow();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = every.tick() => telemetry.waiting(hub.sizes().2),
+            _ = queues.tick() => {
+                let (specs, statuses) = hub.waiting();
+                flow.depth(Way::Spec, specs);
+                flow.depth(Way::Status, statuses);
+                hub.telemetry.waiting(specs + statuses);
+                let (operations, bytes) = writer.waiting();
+                flow.lanes(operations, bytes);
+            }
+            _ = database.tick() => {
+                let gauges = store.gauges().await;
+                if let Err(error) = &gauges {
+                    tracing::debug!(%error, "Figures of the database can't be read.");
+                }
+                flow.gauges(gauges.as_ref().ok(), storage::now());
+            }
         }
     }
 }

@@ -1,4 +1,6 @@
-//! What is counted. Names and labels are upstream's, without ids in labels (`docs/protocol/maestro-rest.md`).
+//! What is counted. Names and labels are upstream's, without ids in labels (`docs/protocol/maestro-metrics.md`).
+
+mod flow;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use service_runtime::metrics::Metrics;
 use tonic::Code;
 
 use crate::model::Ignored;
+pub use flow::{Flow, Skipped, Way, event_type};
 
 /// Sources that get a label of their own; all further ones share [`OTHER`], for anybody may invent source ids.
 const MAX_SOURCES: usize = 200;
@@ -31,6 +34,8 @@ struct Inner {
     rest_count: Family<RestLabels, Gauge>,
     rest_duration: Family<RestLabels, Histogram, fn() -> Histogram>,
     called: Family<CallLabels, Counter>,
+    received: Family<CallLabels, Counter>,
+    sent: Family<CallLabels, Counter>,
     processed: Family<ResultLabels, Counter>,
     duration: Family<CallLabels, Histogram, fn() -> Histogram>,
     source_clients: Family<SourceLabels, Gauge>,
@@ -40,6 +45,7 @@ struct Inner {
     ignored: Family<ReasonLabels, Counter>,
     waiting: Gauge,
     sources: Mutex<HashSet<String>>,
+    flow: Flow,
 }
 
 macro_rules! labels {
@@ -82,14 +88,15 @@ fn default_buckets() -> Histogram {
     ])
 }
 
-impl Telemetry {
-    /// Registers everything.
-    #[must_use]
-    pub fn new(metrics: &Metrics) -> Self {
+/// Counts for nobody: what is counted isn't shown anywhere.
+impl Default for Telemetry {
+    fn default() -> Self {
         let inner = Inner {
             rest_count: Family::default(),
             rest_duration: Family::new_with_constructor(rest_buckets),
             called: Family::default(),
+            received: Family::default(),
+            sent: Family::default(),
             processed: Family::default(),
             duration: Family::new_with_constructor(default_buckets),
             source_clients: Family::default(),
@@ -99,11 +106,36 @@ impl Telemetry {
             ignored: Family::default(),
             waiting: Gauge::default(),
             sources: Mutex::default(),
+            flow: Flow::default(),
         };
-        metrics.with(|registry| inner.register(registry));
         Self {
             inner: Arc::new(inner),
         }
+    }
+}
+
+impl Telemetry {
+    /// Registers everything.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        let telemetry = Self::default();
+        metrics.with(|registry| telemetry.inner.register(registry));
+        telemetry
+    }
+
+    /// Events, transactions, queues.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.inner.flow
+    }
+
+    /// An event was given to a stream of a source.
+    pub fn sent_to_source(&self, source: &str) {
+        let labels = CallLabels {
+            r#type: "Subscribe",
+            source: self.source_label(source),
+        };
+        self.inner.sent.get_or_create(&labels).inc();
     }
 
     /// A REST request was answered; `path` is the route with `-` for what varies.
@@ -128,6 +160,9 @@ impl Telemetry {
             source: source.clone(),
         };
         self.inner.called.get_or_create(&labels).inc();
+        if method == "Publish" {
+            self.inner.received.get_or_create(&labels).inc();
+        }
         self.inner
             .duration
             .get_or_create(&labels)
@@ -245,6 +280,16 @@ impl Inner {
             self.called.clone(),
         );
         registry.register(
+            "grpc_server_message_received",
+            "Events that sources published",
+            self.received.clone(),
+        );
+        registry.register(
+            "grpc_server_message_sent",
+            "Events given to the streams of sources",
+            self.sent.clone(),
+        );
+        registry.register(
             "grpc_server_processed",
             "Calls on the source port that were answered",
             self.processed.clone(),
@@ -284,5 +329,6 @@ impl Inner {
             "Resources that wait for a stream to take them",
             self.waiting.clone(),
         );
+        self.flow.register(registry);
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::delivery::Hub;
 use crate::model::{Done, Operation, Refusal};
+use crate::seldom::seldom;
 use crate::storage::{Batch, Error, Slot, Store};
 
 pub use lanes::Lane;
@@ -66,6 +67,12 @@ impl Writer {
             tasks.spawn(worker.run(shutdown.clone()));
         }
         Self { lanes }
+    }
+
+    /// Operations that wait for a transaction, and their bytes: for metrics.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.lanes.depth()
     }
 
     /// Runs one operation; when this returns, it survives any crash.
@@ -121,7 +128,16 @@ impl Worker {
             .map(|(_, waiting)| waiting.operation.clone())
             .collect();
         let total = taken.len();
-        let slots = match self.apply(Arc::clone(&operations)).await {
+        let started = Instant::now();
+        let applied = self.apply(Arc::clone(&operations)).await;
+        let busy = |at: usize| {
+            let slot = applied.as_ref().ok().and_then(|slots| slots.get(at));
+            matches!(slot, Some(Slot::Busy))
+        };
+        let outcomes = operations.iter().enumerate().map(|(at, one)| (one, busy(at)));
+        let flow = self.hub.telemetry.flow();
+        flow.transaction(outcomes, started.elapsed());
+        let slots = match applied {
             Ok(slots) => slots.into_iter().map(Ok).collect(),
             Err(error @ Error::Unavailable(_)) => {
                 // It may have been committed; trying again could report a conflict with itself.
@@ -133,7 +149,7 @@ impl Worker {
             }
             Err(error) => {
                 if total > 1 {
-                    tracing::warn!(%error, operations = total, "A transaction failed; its operations run one by one.");
+                    seldom!(warn, %error, operations = total, "A transaction failed; its operations run one by one.");
                 }
                 self.one_by_one(&operations).await
             }
@@ -191,14 +207,14 @@ impl Worker {
                     .pop()
                     .ok_or_else(|| Error::other("the storage lost an operation")),
                 Err(Error::Invalid(cause)) => {
-                    tracing::warn!(id = %operation.id(), error = %cause, "An event can't be stored.");
+                    seldom!(warn, id = %operation.id(), trace_id = operation.trace_id(), error = %cause, "An event can't be stored.");
                     Ok(Slot::Decided {
                         outcome: Err(Refusal::NotStorable),
                         change: None,
                     })
                 }
                 Err(error) => {
-                    tracing::error!(id = %operation.id(), %error, "An operation failed.");
+                    seldom!(error, id = %operation.id(), trace_id = operation.trace_id(), %error, "An operation failed.");
                     Err(error)
                 }
             };

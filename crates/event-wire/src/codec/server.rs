@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::expect_bundles;
 use crate::{
     Action, Error, Event, EventType, SERVER_SOURCE, SequenceId, Stamp, Subresource,
-    attribute::name, payload::ResourceVersionList,
+    attribute::name, payload::ResourceVersionList, trace::TraceContext,
 };
 
 /// What a stored resource says about its next spec event.
@@ -145,7 +145,7 @@ pub fn decode_status(event: &Event) -> Result<StatusReport, Error> {
 }
 
 /// The event that brings a status to sources: the agent's event with the metadata and the bundle of the stored spec, so that
-/// a source without memory can rebuild the whole work.
+/// a source without memory can rebuild the whole work. It belongs to the trace of the spec, unless the agent says otherwise.
 ///
 /// # Errors
 /// Stored status data that isn't a JSON object, or metadata that isn't text.
@@ -155,6 +155,10 @@ pub fn status_for_source(status: &Event, spec: &Event) -> Result<Event, Error> {
     let mut event = status.clone();
     if let Some(text) = spec.metadata_text()? {
         event.set(name::METADATA, text);
+    }
+    // Agents that don't trace answer for the spec that they were given.
+    if let Some(trace) = TraceContext::of(spec) {
+        trace.lend_to(&mut event);
     }
     let status_data = status.data.as_deref().unwrap_or(b"{}");
     let mut object: BTreeMap<&str, &RawValue> =

@@ -611,6 +611,17 @@ async fn an_operation_id_travels_with_the_work() {
     );
 }
 
+#[tokio::test]
+async fn a_trace_travels_with_the_work() {
+    let fake = Fake::start().await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let trace = maestro_client::TraceContext::parse(parent, Some("vendor=x")).unwrap();
+    let client = client(&fake).with_trace(trace.clone());
+    client.works("c1").create(&work("w", "1")).await.unwrap();
+    let event = fake.data().published[0].clone();
+    assert_eq!(maestro_client::TraceContext::of(&event), Some(trace));
+}
+
 #[test]
 fn every_call_can_be_made_from_a_spawned_task() {
     fn sendable<T: Send>(_: &T) {}

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::model::ResourceId;
+use crate::model::{ResourceId, SpecChange};
+use crate::telemetry::event_type;
 
 /// Why a resource is looked at; decides the action word of its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,18 @@ pub(super) enum Why {
     Deleted,
     /// The agent lacks it, by its own words or by its silence.
     Resync,
+}
+
+impl Why {
+    /// The word for it in metrics.
+    pub(super) fn event_type(self) -> &'static str {
+        match self {
+            Self::Created => event_type(SpecChange::Created),
+            Self::Updated => event_type(SpecChange::Updated),
+            Self::Deleted => event_type(SpecChange::Deleted),
+            Self::Resync => "Resync",
+        }
+    }
 }
 
 /// Resources that an agent stream has to look at: each once, fresh changes and backlog in turn.

@@ -14,7 +14,9 @@ use super::outgoing::{Outbound, Sender};
 use super::resync::{self, Held};
 use super::{Limits, encode};
 use crate::model::{Resource, ResourceId};
+use crate::seldom::seldom;
 use crate::storage::{Error, Store};
+use crate::telemetry::{Skipped, Way};
 
 /// Bytes of rows read at once, roughly: what a slow agent holds in memory.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -105,7 +107,7 @@ impl Courier {
                 Ok(None) => pause = RETRY.0,
                 Ok(Some(stop)) => return stop,
                 Err(error) => {
-                    tracing::warn!(consumer = %self.stream.cluster, %error, "Can't read what an agent should get.");
+                    seldom!(warn, consumer = %self.stream.cluster, %error, "Can't read what an agent should get.");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
                 }
@@ -134,6 +136,7 @@ impl Courier {
 
     async fn resync(&self, mut held: Held) -> Result<Option<Stop>, Error> {
         let cluster = &self.stream.cluster;
+        let started = Instant::now();
         let total = held.len();
         let mut lacking = 0;
         let compared = resync::compare(&*self.store, cluster, &mut held, |ids| {
@@ -149,6 +152,7 @@ impl Courier {
             }
         };
         self.stream.resynced();
+        self.hub.telemetry.flow().resynced(started.elapsed());
         tracing::info!(
             consumer = %cluster,
             has = total,
@@ -206,25 +210,32 @@ impl Courier {
         taken: Vec<(ResourceId, Why)>,
         pace: &mut Pace,
     ) -> Result<Option<Stop>, Error> {
+        let flow = self.hub.telemetry.flow();
+        let asked_at = Instant::now();
         let ids: Vec<ResourceId> = taken.iter().map(|(id, _)| id.clone()).collect();
         let rows = match self.store.resources(&ids).await {
             Ok(rows) => rows,
             Err(error) => {
+                flow.put_back(Way::Spec, taken.len());
                 self.stream.put_back(taken);
                 return Err(error);
             }
         };
         let read_at = Instant::now();
+        flow.database("read_specs", read_at.duration_since(asked_at));
         pace.learn(&rows);
         let mut rows: std::collections::HashMap<ResourceId, Resource> =
             rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         let mut taken = taken.into_iter();
         while let Some((id, why)) = taken.next() {
+            let kind = why.event_type();
             let Some(row) = rows.remove(&id) else {
+                flow.skipped(Way::Spec, kind, Skipped::Gone);
                 continue;
             };
             // A row may have moved to another cluster in a new life of its id.
             if row.cluster != self.stream.cluster {
+                flow.skipped(Way::Spec, kind, Skipped::Moved);
                 continue;
             }
             if read_at.elapsed() > FRESHNESS {
@@ -242,8 +253,9 @@ impl Courier {
             let event = match encode::spec(&row, why) {
                 Ok(event) => event,
                 Err(error) => {
-                    tracing::error!(%id, %error, "A stored resource can't be sent; it is passed over.");
+                    seldom!(error, %id, %error, "A stored resource can't be sent; it is passed over.");
                     self.hub.log.failed(&note, error.to_string());
+                    flow.skipped(Way::Spec, kind, Skipped::Unreadable);
                     continue;
                 }
             };
@@ -253,8 +265,12 @@ impl Courier {
             let (stream, hub) = (Arc::clone(&self.stream), Arc::clone(&self.hub));
             let stands = Box::new(move || {
                 let stands = stream.still_stands(&id, why, read_at);
+                let flow = hub.telemetry.flow();
                 if stands {
                     hub.log.sent(&note);
+                    flow.sent(Way::Spec, kind, read_at.elapsed());
+                } else {
+                    flow.skipped(Way::Spec, kind, Skipped::Superseded);
                 }
                 stands
             });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_wire::proto;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +13,15 @@ use super::hub::{Hub, SourceStream};
 use super::outgoing::{Outbound, Sender};
 use super::{Limits, encode};
 use crate::model::{Resource, ResourceId};
+use crate::seldom::seldom;
 use crate::storage::{Error, Removal, Store};
+use crate::telemetry::{Skipped, Way};
 
 /// Rows read at once: a status of 20 KB and a spec of 30 KB each, this is what a slow source holds in memory.
 const BATCH_ROWS: usize = 8;
+/// The words for what happens to statuses in metrics.
+const UPDATE: &str = "StatusUpdate";
+const REMOVAL: &str = "StatusDelete";
 /// First and longest pause after a failed read.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -78,7 +83,9 @@ impl Herald {
             let found = match self.read(&entries).await {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::warn!(source = %self.stream.source, %error, "Can't read statuses.");
+                    seldom!(warn, source = %self.stream.source, %error, "Can't read statuses.");
+                    let flow = self.hub.telemetry.flow();
+                    flow.put_back(Way::Status, entries.len());
                     self.stream.put_back(entries);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
@@ -101,6 +108,7 @@ impl Herald {
             }
         }
         let mut found = Found::default();
+        let asked_at = Instant::now();
         if !ids.is_empty() {
             let rows = self.store.resources(&ids).await?;
             found.rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -112,45 +120,83 @@ impl Herald {
                 .map(|removal| (removal.event.clone(), removal))
                 .collect();
         }
+        found.read_at = Some(Instant::now());
+        let flow = self.hub.telemetry.flow();
+        flow.database("read_statuses", asked_at.elapsed());
         Ok(found)
     }
 
     async fn send(&self, entries: Vec<StatusEntry>, mut found: Found) -> Result<(), Stop> {
+        let flow = self.hub.telemetry.flow();
+        let read_at = found.read_at.unwrap_or_else(Instant::now);
         for entry in entries {
-            let (id, message) = match entry {
+            let (sending, message) = match entry {
                 StatusEntry::Updated(id) => {
                     let Some(row) = found.rows.remove(&id) else {
+                        flow.skipped(Way::Status, UPDATE, Skipped::Gone);
                         continue;
                     };
                     if row.source != self.stream.source {
+                        flow.skipped(Way::Status, UPDATE, Skipped::Moved);
                         continue;
                     }
-                    (Some(id), encode::status(&row))
+                    let sending = Sending {
+                        id: Some(id),
+                        kind: UPDATE,
+                        read_at,
+                        stored_at: Some(row.updated_at),
+                    };
+                    (sending, encode::status(&row))
                 }
                 StatusEntry::Removed(event) => {
                     let Some(removal) = found.removals.remove(&event) else {
+                        flow.skipped(Way::Status, REMOVAL, Skipped::Gone);
                         continue;
                     };
-                    (None, encode::removal(&removal).map(Some))
+                    let sending = Sending {
+                        id: None,
+                        kind: REMOVAL,
+                        read_at,
+                        stored_at: None,
+                    };
+                    (sending, encode::removal(&removal).map(Some))
                 }
             };
             match message {
-                Ok(Some(message)) => self.emit(id, message).await?,
-                Ok(None) => {}
-                Err(error) => tracing::error!(
-                    source = %self.stream.source,
-                    %error,
-                    "A stored status can't be sent; it is passed over."
-                ),
+                Ok(Some(message)) => self.emit(sending, message).await?,
+                Ok(None) => flow.skipped(Way::Status, sending.kind, Skipped::Empty),
+                Err(error) => {
+                    flow.skipped(Way::Status, sending.kind, Skipped::Unreadable);
+                    seldom!(
+                        error,
+                        source = %self.stream.source,
+                        %error,
+                        "A stored status can't be sent; it is passed over."
+                    );
+                }
             }
         }
         Ok(())
     }
 
     /// Sends one event, unless a newer status is known by the time that there is room.
-    async fn emit(&self, id: Option<ResourceId>, event: proto::CloudEvent) -> Result<(), Stop> {
-        let stream = Arc::clone(&self.stream);
-        let stands = Box::new(move || id.as_ref().is_none_or(|id| stream.is_newest(id)));
+    async fn emit(&self, sending: Sending, event: proto::CloudEvent) -> Result<(), Stop> {
+        let (stream, hub) = (Arc::clone(&self.stream), Arc::clone(&self.hub));
+        let stands = Box::new(move || {
+            let newest = sending.id.as_ref().is_none_or(|id| stream.is_newest(id));
+            let flow = hub.telemetry.flow();
+            if newest {
+                flow.sent(Way::Status, sending.kind, sending.read_at.elapsed());
+                hub.telemetry.sent_to_source(stream.source.as_str());
+                if let Some(stored_at) = sending.stored_at {
+                    let age = jiff::Timestamp::now().duration_since(stored_at);
+                    flow.status_delivered(Duration::try_from(age).unwrap_or_default());
+                }
+            } else {
+                flow.skipped(Way::Status, sending.kind, Skipped::Superseded);
+            }
+            newest
+        });
         let outbound = Outbound { event, stands };
         loop {
             match tokio::time::timeout(self.limits.stall, self.out.reserve()).await {
@@ -166,8 +212,20 @@ impl Herald {
     }
 }
 
+/// What is known about an event on its way.
+struct Sending {
+    /// Whose status it is; the end of a resource is never superseded.
+    id: Option<ResourceId>,
+    /// The word for it in metrics.
+    kind: &'static str,
+    read_at: Instant,
+    /// When the status was stored.
+    stored_at: Option<jiff::Timestamp>,
+}
+
 #[derive(Default)]
 struct Found {
     rows: HashMap<ResourceId, Resource>,
     removals: HashMap<String, Removal>,
+    read_at: Option<Instant>,
 }

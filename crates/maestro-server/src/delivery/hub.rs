@@ -15,6 +15,7 @@ use super::resync::Held;
 use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
 use crate::storage::facts::{Ended, Presence};
 use crate::storage::now;
+use crate::telemetry::{Telemetry, Way};
 
 /// Removals that wait for one source stream; one that is further behind is ended, so that its source lists again.
 const MAX_REMOVALS: usize = 50_000;
@@ -34,6 +35,8 @@ pub struct Hub {
     news: Mutex<News>,
     /// What was sent lately.
     pub log: SendLog,
+    /// Counters.
+    pub telemetry: Telemetry,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +109,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
+    /// Nobody is connected yet.
+    #[must_use]
+    pub fn new(telemetry: Telemetry) -> Self {
+        Self {
+            telemetry,
+            ..Self::default()
+        }
+    }
+
     /// Registers an agent's stream; from now on nothing is missed.
     #[must_use]
     pub fn add_agent(&self, cluster: ClusterName, connection: Connection) -> Arc<AgentStream> {
@@ -141,18 +153,19 @@ impl Hub {
                     cluster: stream.cluster.clone(),
                     stream: stream.id,
                     at: now(),
+                    resynced: lock(&stream.state).resynced,
                     error,
                 });
             }
         }
     }
 
-    /// When the last stream of a cluster ended here, if that isn't noted in the database yet.
+    /// The last stream of a cluster that ended here, if that isn't noted in the database yet.
     #[must_use]
-    pub fn left_at(&self, cluster: &ClusterName) -> Option<Timestamp> {
+    pub fn left(&self, cluster: &ClusterName) -> Option<Ended> {
         let news = lock(&self.news);
         let ended = news.ended.iter().filter(|ended| ended.cluster == *cluster);
-        ended.map(|ended| ended.at).max()
+        ended.max_by_key(|ended| ended.at).cloned()
     }
 
     /// The agent of a cluster as far as it is connected here.
@@ -245,18 +258,21 @@ impl Hub {
                     SpecChange::Deleted => Why::Deleted,
                 };
                 for stream in self.agents_of(cluster) {
+                    self.telemetry.flow().queued(Way::Spec);
                     lock(&stream.state).agenda.add_fresh(id.clone(), why);
                     stream.wake.notify_one();
                 }
             }
             Change::Status { id, source } => {
                 for stream in self.sources_of(source) {
+                    self.telemetry.flow().queued(Way::Status);
                     lock(&stream.state).agenda.add_update(id.clone());
                     stream.wake.notify_one();
                 }
             }
             Change::Removed { source, event, .. } => {
                 for stream in self.sources_of(source) {
+                    self.telemetry.flow().queued(Way::Status);
                     stream.add_removal(event.clone());
                 }
             }
@@ -362,20 +378,14 @@ impl Hub {
         lock(&self.sources).get(source).cloned().unwrap_or_default()
     }
 
-    /// Agent streams, source streams, and ids that wait in them: for metrics.
+    /// Ids that wait in the streams of agents and in those of sources: for metrics.
     #[must_use]
-    pub fn sizes(&self) -> (usize, usize, usize) {
+    pub fn waiting(&self) -> (usize, usize) {
         let agents: Vec<_> = lock(&self.agents).values().flatten().cloned().collect();
         let sources: Vec<_> = lock(&self.sources).values().flatten().cloned().collect();
-        let waiting = agents
-            .iter()
-            .map(|stream| lock(&stream.state).agenda.len())
-            .sum::<usize>()
-            + sources
-                .iter()
-                .map(|stream| lock(&stream.state).agenda.len())
-                .sum::<usize>();
-        (agents.len(), sources.len(), waiting)
+        let specs = agents.iter().map(|stream| lock(&stream.state).agenda.len());
+        let statuses = sources.iter().map(|stream| lock(&stream.state).agenda.len());
+        (specs.sum(), statuses.sum())
     }
 }
 

@@ -11,6 +11,8 @@ use crate::storage::Store;
 const NEWS: Duration = Duration::from_secs(1);
 /// Every so many times, all streams are written, not only those with news: silence would look like death.
 const ALL: u32 = 10;
+/// Notes that are written in one statement.
+const PORTION: usize = 2000;
 /// How often notes about resources that are gone are removed.
 const FORGET: Duration = Duration::from_secs(1800);
 
@@ -56,12 +58,13 @@ async fn write(store: &dyn Store, hub: &Hub, all: bool) {
             }
         }
     }
-    let sent = hub.log.take();
-    if !sent.is_empty() {
-        let written = store.note_sent(sent).await;
-        if let Err(error) = &written {
+    let mut worked = true;
+    for portion in hub.log.take().chunks(PORTION) {
+        if let Err(error) = store.note_sent(portion.to_vec()).await {
+            worked = false;
             tracing::debug!(%error, "Can't note what was sent; it is tried again.");
+            break;
         }
-        hub.log.written(written.is_ok());
     }
+    hub.log.written(worked);
 }

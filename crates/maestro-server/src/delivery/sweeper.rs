@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Held, Hub, Limits};
 use crate::storage::{Foreign, Store};
+use crate::telemetry::Way;
 
 /// Reminders per sweep: paces a large backlog.
 const REMINDERS: usize = 2000;
@@ -97,7 +98,9 @@ async fn remind(store: &dyn Store, hub: &Hub, limits: &Limits) {
         if clusters.is_empty() {
             continue;
         }
-        match store.overdue(&clusters, limits.grace, REMINDERS).await {
+        let overdue = store.overdue(&clusters, limits.grace, REMINDERS).await;
+        hub.telemetry.flow().synced(Way::Spec, overdue.is_ok());
+        match overdue {
             Ok(overdue) => {
                 if !overdue.is_empty() {
                     let deleting = overdue.iter().filter(|row| row.deleting).count();
@@ -107,6 +110,7 @@ async fn remind(store: &dyn Store, hub: &Hub, limits: &Limits) {
                         "Reminding agents of what they haven't settled."
                     );
                 }
+                hub.telemetry.flow().reminded(overdue.len());
                 for row in overdue {
                     hub.remind(&row.cluster, &row.id);
                 }

@@ -6,11 +6,13 @@ use event_wire::codec::server::{self, StatusReport};
 use event_wire::proto::{
     CloudEvent, PublishRequest, SubscriptionRequest, cloud_event_service_server::CloudEventService,
 };
+use event_wire::trace::TraceContext;
 use event_wire::{Action, DataType, Event, SequenceId};
 use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::errors::Errors;
-use super::{Context, connection, leaf, subscribed};
+use super::{Context, connection, leaf, subscribed, trace};
 use crate::authn::{Agent, Denied};
 use crate::delivery::connection::Connection;
 use crate::delivery::{Courier, Held, Outgoing};
@@ -62,9 +64,10 @@ impl AgentService {
         event: CloudEvent,
         agent: &Agent<'_>,
         connection: &Connection,
+        call: Option<&TraceContext>,
     ) -> Result<Option<SequenceId>, Status> {
         let kind = event.r#type.clone();
-        let event = Event::try_from(event).map_err(|error| match error {
+        let mut event = Event::try_from(event).map_err(|error| match error {
             event_wire::Error::Type(error) => self
                 .errors
                 .invalid(format!("failed to parse cloud event type {kind}, {error}")),
@@ -80,7 +83,8 @@ impl AgentService {
                 .errors
                 .invalid(format!("failed to find service for event type {kind}")));
         }
-        self.status(event, agent).await
+        let span = trace::joined(&mut event, call);
+        self.status(event, agent).instrument(span).await
     }
 
     /// Answers at once: the courier of the stream compares, for a Go agent doesn't read while it publishes. When the stream
@@ -154,7 +158,10 @@ impl AgentService {
                     _ => Ok(None),
                 }
             }
-            Ok(_) => Ok(None),
+            Ok(_) => {
+                self.context.telemetry.flow().status_stored();
+                Ok(None)
+            }
             Err(WriteError::Refused(refusal)) => Err(refuse(refusal.to_string())),
             Err(error) => Err(self.errors.write(
                 "failed to update resource status",
@@ -178,11 +185,14 @@ impl CloudEventService for AgentService {
             .identify(&request)
             .await
             .map_err(|denied| self.refused("Publish", &denied, started))?;
+        let call = trace::of_call(request.metadata());
         let Some(event) = request.into_inner().event else {
             let text = "failed to convert protobuf to cloudevent: the request has no event";
             return Err(self.errors.invalid(text));
         };
-        let result = self.accept(event, &agent, &connection).await;
+        let result = self
+            .accept(event, &agent, &connection, call.as_ref())
+            .await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
             .telemetry

@@ -7,18 +7,20 @@ use event_wire::payload::{ManifestBundle, StatusHashList};
 use event_wire::proto::{
     CloudEvent, PublishRequest, SubscriptionRequest, cloud_event_service_server::CloudEventService,
 };
+use event_wire::trace::TraceContext;
 use event_wire::{Action, Event};
 use manifestwork::{hash, validate};
 use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::errors::Errors;
-use super::{Context, connection, leaf, subscribed};
+use super::{Context, connection, leaf, subscribed, trace};
 use crate::authn::Act;
 use crate::delivery::{Herald, Outgoing};
 use crate::model::{Delete, Operation, ResourceId, SourceId, Spec};
 use crate::storable;
 use crate::storage;
-use crate::telemetry::OTHER;
+use crate::telemetry::{OTHER, Way};
 use crate::writer::Lane;
 
 /// Longest resource id, bytes.
@@ -61,9 +63,13 @@ impl SourceService {
         })
     }
 
-    async fn accept(&self, event: CloudEvent) -> Result<(), Status> {
+    async fn accept(
+        &self,
+        event: CloudEvent,
+        call: Option<&TraceContext>,
+    ) -> Result<(), Status> {
         let kind = event.r#type.clone();
-        let event = Event::try_from(event).map_err(|error| match error {
+        let mut event = Event::try_from(event).map_err(|error| match error {
             event_wire::Error::Type(error) => self
                 .errors
                 .invalid(format!("failed to parse cloud event type {kind}, {error}")),
@@ -80,13 +86,17 @@ impl SourceService {
             self.errors
                 .invalid(format!("failed to decode cloudevent: {error}"))
         })?;
-        match event.event_type.action.clone() {
-            Action::ResyncRequest => self.resync(&event),
-            Action::CreateRequest => self.create(event).await,
-            Action::UpdateRequest => self.update(event).await,
-            Action::DeleteRequest => self.delete(event).await,
-            action => Err(self.errors.invalid(format!("unsupported action {action}"))),
-        }
+        let span = trace::joined(&mut event, call);
+        let acted = async {
+            match event.event_type.action.clone() {
+                Action::ResyncRequest => self.resync(&event),
+                Action::CreateRequest => self.create(event).await,
+                Action::UpdateRequest => self.update(event).await,
+                Action::DeleteRequest => self.delete(event).await,
+                action => Err(self.errors.invalid(format!("unsupported action {action}"))),
+            }
+        };
+        acted.instrument(span).await
     }
 
     async fn create(&self, event: Event) -> Result<(), Status> {
@@ -237,8 +247,12 @@ impl SourceService {
         self.context.tasks.spawn(async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                result = service.send_changed(&source, list) => if let Err(error) = result {
-                    tracing::warn!(%source, %error, "Can't compare statuses; the source has to ask again.");
+                result = service.send_changed(&source, list) => {
+                    let flow = service.context.telemetry.flow();
+                    flow.synced(Way::Status, result.is_ok());
+                    if let Err(error) = result {
+                        tracing::warn!(%source, %error, "Can't compare statuses; the source has to ask again.");
+                    }
                 }
             }
         });
@@ -291,13 +305,14 @@ impl CloudEventService for SourceService {
         let source = request.get_ref().event.as_ref();
         let source = source.map_or("", |event| event.source.as_str()).to_owned();
         self.admit(&request, Act::Publish, &source).await?;
+        let call = trace::of_call(request.metadata());
         let Some(event) = request.into_inner().event else {
             return Err(self
                 .errors
                 .invalid("failed to convert to cloudevent: the request has no event"));
         };
         let started = Instant::now();
-        let result = self.accept(event).await;
+        let result = self.accept(event, call.as_ref()).await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
             .telemetry

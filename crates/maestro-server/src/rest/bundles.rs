@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::list::Parameters;
-use super::response::{Failure, Operation, raw};
+use super::response::{Failure, Operation, no_content, raw};
 use crate::model::{Delete, Operation as Write, ResourceId};
 use crate::problem::{self, Problem};
 use crate::storage::search::Table;
@@ -153,7 +153,7 @@ pub(super) async fn delete(
         source: None,
     });
     match api.writer.submit(Lane::Operator, delete).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(_) => Ok(no_content()),
         Err(error) => Err(operation.failed(Problem::write("Unable to delete Resource", &error))),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use manifestwork::validate::{FieldError, list, names};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json as value};
 use super::Api;
 use super::delivery::Delivery;
 use super::list::Parameters;
-use super::response::{BASE, Failure, Operation, json};
+use super::response::{BASE, Failure, Operation, json, no_content};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
 use crate::storage::search::Table;
@@ -83,7 +83,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Body {
         #[serde(default)]
         id: Option<String>,
@@ -93,7 +93,7 @@ pub(super) async fn create(
         labels: Option<BTreeMap<String, String>>,
     }
     let operation = Operation::of(&headers);
-    let body: Body = parse(&body).map_err(|problem| operation.failed(problem))?;
+    let body: Body = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
     if body.id.is_some_and(|id| !id.is_empty()) {
         return Err(operation.failed(Problem::new(problem::VALIDATION, "id must be empty")));
     }
@@ -136,13 +136,13 @@ pub(super) async fn update(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Body {
         #[serde(default)]
         labels: Option<BTreeMap<String, String>>,
     }
     let operation = Operation::of(&headers);
-    let body: Body = parse(&body).map_err(|problem| operation.failed(problem))?;
+    let body: Body = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
     if let Some(labels) = &body.labels {
         check_labels(labels).map_err(|problem| operation.failed(problem))?;
     }
@@ -161,7 +161,7 @@ pub(super) async fn delete(
     let operation = Operation::of(&headers);
     match api.store.delete_consumer(&id).await {
         // Also for unknown ids: clients of upstream rely on it.
-        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(()) => Ok(no_content()),
         Err(Error::ForeignKey { .. }) => {
             let reason = format!(
                 "Unable to delete Consumer: consumer {id:?} still has resources (fk_resources_consumers)"
@@ -173,12 +173,20 @@ pub(super) async fn delete(
 }
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        Problem::new(
-            problem::MALFORMED_REQUEST,
-            format!("Invalid request format: {error}"),
-        )
-    })
+    let malformed = |why: &dyn std::fmt::Display| {
+        let reason = format!("Invalid request format: {why}");
+        Problem::new(problem::MALFORMED_REQUEST, reason)
+    };
+    // A list of values would be taken for an object without names.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(malformed(&"an object is expected, not a list"));
+    }
+    serde_json::from_slice(body).map_err(|error| malformed(&error))
+}
+
+/// The same; `null` says nothing, as in Go.
+fn parse_or_default<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
+    Ok(parse::<Option<T>>(body)?.unwrap_or_default())
 }
 
 /// Labels have no rules except that the database can hold them.

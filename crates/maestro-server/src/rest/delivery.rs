@@ -14,7 +14,7 @@ use crate::delivery::Here;
 use crate::model::ClusterName;
 use crate::problem::Problem;
 use crate::storage::Error;
-use crate::storage::facts::{LastPresence, PENDING_COUNTED};
+use crate::storage::facts::{Ended, LastPresence, PENDING_COUNTED};
 
 /// How it stands with the deliveries to a cluster.
 #[derive(Serialize)]
@@ -102,16 +102,22 @@ pub(super) async fn presence(
 ) -> Result<Option<LastPresence>, Error> {
     let noted = api.store.presence(cluster).await?;
     let Some(Here { newest, .. }) = api.hub.here(cluster) else {
-        let left = api.hub.left_at(cluster);
-        let noted = noted.map(|noted| {
-            let ours = noted.instance.as_deref() == Some(&*api.instance);
-            LastPresence {
-                last_seen: left.map_or(noted.last_seen, |left| left.max(noted.last_seen)),
-                instance: noted.instance.filter(|_| !(ours && left.is_some())),
-                ..noted
+        return Ok(match (noted, api.hub.left(cluster)) {
+            (noted, None) => noted,
+            (None, Some(left)) => Some(absent(&left)),
+            (Some(noted), Some(left)) => {
+                // Only this server's own note can be older than what it knows.
+                let ours = noted.instance.as_deref() == Some(&*api.instance);
+                let left = absent(&left);
+                Some(LastPresence {
+                    instance: noted.instance.filter(|_| !ours),
+                    last_seen: left.last_seen.max(noted.last_seen),
+                    last_resync: left.last_resync.max(noted.last_resync),
+                    last_error: left.last_error.or(noted.last_error),
+                    ..noted
+                })
             }
         });
-        return Ok(noted.or_else(|| left.map(only_seen)));
     };
     // Of several, the newest counts, wherever it is.
     if let Some(elsewhere) = &noted
@@ -133,15 +139,15 @@ pub(super) async fn presence(
     }))
 }
 
-fn only_seen(at: Timestamp) -> LastPresence {
+fn absent(left: &Ended) -> LastPresence {
     LastPresence {
         instance: None,
         since: None,
-        last_seen: at,
-        last_resync: None,
+        last_seen: left.at,
+        last_resync: left.resynced,
         waiting: 0,
         orphans: 0,
-        last_error: None,
+        last_error: left.error.clone().map(|error| (left.at, error)),
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) async fn force_remove(
     let storage = |error| operation.failed(Problem::storage(doing, &error));
     let connected = !api.hub.agents_of(&consumer.name).is_empty();
     let noted = api.store.last_seen(&consumer.name).await.map_err(storage)?;
-    let seen = noted.max(api.hub.left_at(&consumer.name));
+    let left = api.hub.left(&consumer.name);
+    let seen = noted.max(left.map(|ended| ended.at));
     // An agent that was connected so recently may well come back.
     let lately = SignedDuration::try_from(api.limits.seen_lately).unwrap_or(SignedDuration::MAX);
     if connected || seen.is_some_and(|seen| now().duration_since(seen) < lately) {

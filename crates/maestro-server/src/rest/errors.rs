@@ -38,7 +38,7 @@ pub(super) async fn get(headers: HeaderMap, Path(id): Path<String>) -> Result<Re
         None => {
             let problem = Problem::new(
                 problem::NOT_FOUND,
-                format!("Error with id='{id}' not found"),
+                format!("No error with id {id} exists"),
             );
             Err(Operation::of(&headers).failed(problem))
         }

@@ -41,7 +41,7 @@ impl Window {
     fn of(pairs: &Pairs) -> Self {
         let number = |name: &str, default: i64| match pairs.text(name) {
             "" => default,
-            text => text.parse().unwrap_or(0),
+            text => integer(text.trim()),
         };
         let size = number("size", DEFAULT_SIZE);
         let size = if size < 0 {
@@ -50,7 +50,8 @@ impl Window {
             size.min(MAX_SIZE)
         };
         Self {
-            page: number("page", 1),
+            // Go clients read it as 32 bits.
+            page: number("page", 1).clamp(i32::MIN.into(), i32::MAX.into()),
             size,
         }
     }
@@ -64,6 +65,17 @@ impl Window {
 
     pub(super) fn limit(self) -> u64 {
         self.size.unsigned_abs()
+    }
+}
+
+/// A whole number; one that is too large counts as the largest, and text that isn't one as 0.
+fn integer(text: &str) -> i64 {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    match text.parse::<i64>() {
+        Ok(number) => number,
+        Err(error) if *error.kind() == PosOverflow => i64::MAX,
+        Err(error) if *error.kind() == NegOverflow => i64::MIN,
+        Err(_) => 0,
     }
 }
 
@@ -159,6 +171,11 @@ mod tests {
         assert_eq!(window("page=x&size=x"), (0, 0, 0));
         assert_eq!(window("page=-3&size=-1"), (-3, 0, 65_500));
         assert_eq!(window("size=70000"), (1, 0, 65_500));
+        assert_eq!(window("size=%201&page=%2B2"), (2, 1, 1));
+        assert_eq!(window("page=&size="), (1, 0, 100));
+        assert_eq!(window("size=1&size=2").2, 1);
+        let largest = window("page=99999999999999999999&size=-99999999999999999999");
+        assert_eq!((largest.0, largest.2), (i64::from(i32::MAX), 65_500));
     }
 
     #[test]

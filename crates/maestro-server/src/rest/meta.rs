@@ -1,7 +1,7 @@
 //! What the API says about itself.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use super::response::raw;
 
@@ -10,13 +10,20 @@ const VERSION: &str = r#"{"id":"v1","href":"/api/maestro/v1","kind":"APIVersion"
 const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) async fn api() -> Response {
-    raw(StatusCode::OK, API)
+    plain(API)
 }
 
 pub(super) async fn version() -> Response {
-    raw(StatusCode::OK, VERSION)
+    plain(VERSION)
 }
 
 pub(super) async fn openapi() -> Response {
-    raw(StatusCode::OK, OPENAPI)
+    plain(OPENAPI)
+}
+
+/// The same for everybody.
+fn plain(text: &'static str) -> Response {
+    let mut response = raw(StatusCode::OK, text);
+    response.headers_mut().remove(header::VARY);
+    response
 }

@@ -25,6 +25,16 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// There was nothing to say.
+pub(super) fn no_content() -> Response {
+    raw(StatusCode::NO_CONTENT, axum::body::Body::empty())
+}
+
+/// A method that a single consumer doesn't have.
+pub(super) async fn no_such_method() -> Response {
+    StatusCode::METHOD_NOT_ALLOWED.into_response()
+}
+
 /// A JSON answer from its text.
 pub(super) fn raw(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
     let mut response = Response::new(body.into());
@@ -109,7 +119,9 @@ impl Operation {
 }
 
 /// The odd answer to unknown paths.
-pub(super) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> Response {
+pub(crate) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> Response {
+    let path = uri.path();
+    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     #[derive(Serialize)]
     struct Body {
         r#type: &'static str,
@@ -123,7 +135,9 @@ pub(super) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> R
         id: "404",
         href: format!("{BASE}/errors/404"),
         code: "maestro-404",
-        reason: format!("The requested resource '{}' doesn't exist", uri.path()),
+        reason: format!("The requested resource '{path}' doesn't exist"),
     };
-    json(StatusCode::NOT_FOUND, &body)
+    let mut response = json(StatusCode::NOT_FOUND, &body);
+    response.headers_mut().remove(header::VARY);
+    response
 }

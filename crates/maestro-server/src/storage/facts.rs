@@ -111,6 +111,8 @@ pub struct Ended {
     pub stream: Uuid,
     /// When.
     pub at: Timestamp,
+    /// When the agent last said what it has.
+    pub resynced: Option<Timestamp>,
     /// Why, if it wasn't the agent's wish.
     pub error: Option<String>,
 }

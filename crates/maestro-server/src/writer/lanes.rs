@@ -70,6 +70,13 @@ impl Lanes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Operations that wait, and their bytes.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        let state = self.state();
+        let operations = state.lanes.values().map(|queue| queue.waiting.len()).sum();
+        (operations, state.bytes)
+    }
+
     /// Adds an operation, waiting while its lane (or all lanes together) are full.
     pub(super) async fn push(&self, lane: Lane, waiting: Waiting) {
         loop {

@@ -174,6 +174,19 @@ impl Parser {
                 return Ok(Test::Compare(comparison, self.literal()?));
             }
         }
+        if self.particulars.arithmetic {
+            // The older grammar has regular expressions, and no database language for them.
+            for (symbol, name) in [("~=", "$regex"), ("~!", "$nregex")] {
+                let at = self.scanner.position();
+                if self.scanner.take(symbol) {
+                    self.text()?;
+                    return Err(Error::Field {
+                        column: at + 1,
+                        message: format!("unexpected literal: {name}"),
+                    });
+                }
+            }
+        }
         let expected = if is_document {
             "a comparison, in or like after the path"
         } else {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::super::list::Parameters;
 use super::super::response::BASE;
 use crate::model::Resource;
+use crate::seldom::seldom;
 use crate::storage::metadata::with_times;
 
 /// The keys of an item.
@@ -114,7 +115,9 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
 
 fn decoded(json: &str, row: &Resource) -> Option<Event> {
     stored::from_str(json)
-        .inspect_err(|error| tracing::error!(id = %row.id, %error, "A stored event can't be read."))
+        .inspect_err(
+            |error| seldom!(error, id = %row.id, %error, "A stored event can't be read."),
+        )
         .ok()
 }
 

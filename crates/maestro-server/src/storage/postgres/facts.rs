@@ -138,11 +138,13 @@ pub(super) async fn note_presence(
 async fn note_ended(client: &Client, ended: &[Ended]) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
-            "insert into connections as c (consumer_name, last_seen, error, error_at) \
-             select distinct on (t.cluster) t.cluster, t.at, t.error, case when t.error is not null then t.at end \
-             from unnest($1::text[], $2::timestamptz[], $3::text[]) as t (cluster, at, error) \
+            "insert into connections as c (consumer_name, last_seen, error, error_at, last_resync) \
+             select distinct on (t.cluster) t.cluster, t.at, t.error, case when t.error is not null then t.at end, \
+                 t.resynced \
+             from unnest($1::text[], $2::timestamptz[], $3::text[], $5::timestamptz[]) as t (cluster, at, error, resynced) \
              order by t.cluster, t.at desc \
              on conflict (consumer_name) do update set last_seen = greatest(c.last_seen, excluded.last_seen), \
+                 last_resync = greatest(c.last_resync, excluded.last_resync), \
                  error = coalesce(excluded.error, c.error), error_at = coalesce(excluded.error_at, c.error_at), \
                  waiting = case when c.stream = any($4) then 0 else c.waiting end, \
                  orphans = case when c.stream = any($4) then 0 else c.orphans end, \
@@ -153,8 +155,12 @@ async fn note_ended(client: &Client, ended: &[Ended]) -> Result<(), Error> {
     let times: Vec<Timestamp> = ended.iter().map(|one| one.at).collect();
     let errors: Vec<Option<&str>> = ended.iter().map(|one| one.error.as_deref()).collect();
     let streams: Vec<String> = ended.iter().map(|one| one.stream.to_string()).collect();
+    let resynced: Vec<Option<Timestamp>> = ended.iter().map(|one| one.resynced).collect();
     client
-        .execute(&statement, &[&clusters, &times, &errors, &streams])
+        .execute(
+            &statement,
+            &[&clusters, &times, &errors, &streams, &resynced],
+        )
         .await?;
     Ok(())
 }

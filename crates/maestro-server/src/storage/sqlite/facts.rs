@@ -47,10 +47,11 @@ pub(super) fn note_presence(
     streams: &[Presence],
 ) -> Result<Vec<ClusterName>, Error> {
     let mut statement = db.prepare_cached(
-        "insert into connections (consumer_name, last_seen, error, error_at) values (?1, ?2, ?3, ?4) \
+        "insert into connections (consumer_name, last_seen, error, error_at, last_resync) values (?1, ?2, ?3, ?4, ?6) \
          on conflict (consumer_name) do update set last_seen = max(connections.last_seen, excluded.last_seen), \
              error = coalesce(excluded.error, connections.error), \
              error_at = coalesce(excluded.error_at, connections.error_at), \
+             last_resync = coalesce(excluded.last_resync, connections.last_resync), \
              stream = case when connections.stream = ?5 then null else connections.stream end",
     )?;
     for one in ended {
@@ -61,6 +62,7 @@ pub(super) fn note_presence(
             one.error,
             error_at,
             one.stream.to_string(),
+            one.resynced.map(time_text),
         ])?;
     }
     let now = time_text(now());
