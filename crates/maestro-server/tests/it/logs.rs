@@ -89,6 +89,8 @@ impl Subscriber for Lines {
 #[tokio::test]
 async fn f61_nothing_is_logged_per_message() {
     let lines = Lines::new(Level::INFO);
+    // With only one subscriber, an event that another test's thread reaches first is switched off for all.
+    let _second = tracing::Dispatch::new(Lines::new(Level::INFO));
     let _collecting = tracing::subscriber::set_default(lines.clone());
     let server = Server::memory().await;
     server.cluster("c1").await;
@@ -127,6 +129,8 @@ async fn f61_nothing_is_logged_per_message() {
 #[tokio::test]
 async fn lines_about_an_operation_carry_its_trace() {
     let lines = Lines::new(Level::DEBUG);
+    // With only one subscriber, an event that another test's thread reaches first is switched off for all.
+    let _second = tracing::Dispatch::new(Lines::new(Level::DEBUG));
     let _collecting = tracing::subscriber::set_default(lines.clone());
     let server = Server::memory().await;
     server.cluster("c1").await;

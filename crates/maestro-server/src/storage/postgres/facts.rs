@@ -9,7 +9,7 @@ use super::super::facts::{
 };
 use super::super::{Error, now};
 use super::Instance;
-use super::schema::waiting;
+use super::schema::{closed, go_is_here, waiting};
 use super::values::Json;
 use crate::model::{ClusterName, ResourceId};
 
@@ -298,10 +298,13 @@ pub(super) async fn resend(
     let event = instance.event_id();
     transaction
         .execute(
-            "with noted as (insert into events (id, created_at, updated_at, source, source_id, event_type) \
-                 values ($1, $2, $2, 'Resources', $3, $4) returning id) \
-             select pg_notify('events', id) from noted",
-            &[&event, &now, &id.as_str(), &kind],
+            concat!(
+                "with noted as (insert into events (id, created_at, updated_at, source, source_id, event_type, \
+                     reconciled_date) select $1, now(), now(), 'Resources', $2, $3, ",
+                closed!(),
+                " returning id) select pg_notify('events', id) from noted"
+            ),
+            &[&event, &id.as_str(), &kind],
         )
         .await?;
     let entry = AuditEntry {
