@@ -19,6 +19,8 @@ mod scenario;
 mod source;
 mod work;
 
+use std::process::ExitCode;
+
 use clap::{Parser as _, ValueEnum as _};
 use serde_json::{Map, json};
 
@@ -28,9 +30,18 @@ use load::Load;
 use meter::Meter;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     service_runtime::install_crypto_provider();
-    let args = Args::parse();
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(Command::Compare(compare)) = &args.command {
         return compare::print(compare);
     }

@@ -20,43 +20,72 @@ use crate::{
 /// # Errors
 /// A `metadata` extension that isn't a JSON object.
 pub fn to_string(event: &Event) -> Result<String, Error> {
-    let mut object: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
+    let mut object: BTreeMap<&str, Piece<'_>> = BTreeMap::new();
+    let mut size = FRAME;
     for (key, value) in &event.extensions {
-        let raw = match (key.as_str(), value) {
-            (name::METADATA, Attribute::String(text)) if !text.is_empty() => metadata_object(text)?,
-            (_, Attribute::Bool(truth)) => raw(truth),
-            (_, Attribute::Int(number)) => raw(number),
-            (_, Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text)) => {
-                raw(text)
+        let piece = match (key.as_str(), value) {
+            (name::METADATA, Attribute::String(text)) if !text.is_empty() => {
+                size += text.len();
+                Piece::Raw(metadata_object(text)?)
             }
-            (_, Attribute::Bytes(bytes)) => raw(&STANDARD.encode(bytes)),
-            (_, Attribute::Timestamp(time)) => raw(&time.to_string()),
+            (_, Attribute::Bool(truth)) => Piece::Owned(raw(truth)),
+            (_, Attribute::Int(number)) => Piece::Owned(raw(number)),
+            (_, Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text)) => {
+                size += text.len();
+                Piece::Owned(raw(text))
+            }
+            (_, Attribute::Bytes(bytes)) => Piece::Owned(raw(&STANDARD.encode(bytes))),
+            (_, Attribute::Timestamp(time)) => Piece::Owned(raw(&time.to_string())),
         };
-        object.insert(key, raw);
+        object.insert(key, piece);
     }
-    object.insert("specversion", raw(SPEC_VERSION));
-    object.insert("id", raw(&event.id));
-    object.insert("source", raw(&event.source));
-    object.insert("type", raw(&event.event_type.to_string()));
+    let mut text = |key, value: &str| object.insert(key, Piece::Owned(raw(value)));
+    text("specversion", SPEC_VERSION);
+    text("id", &event.id);
+    text("source", &event.source);
+    text("type", &event.event_type.to_string());
     for (key, value) in [
         ("datacontenttype", event.content_type.as_deref()),
         ("dataschema", event.data_schema.as_deref()),
         ("subject", event.subject.as_deref()),
     ] {
-        if let Some(text) = value {
-            object.insert(key, raw(text));
+        if let Some(value) = value {
+            text(key, value);
         }
     }
     if let Some(time) = event.time {
-        object.insert("time", raw(&time.to_string()));
+        text("time", &time.to_string());
     }
     if let Some(data) = &event.data {
-        match serde_json::from_slice::<Box<RawValue>>(data) {
-            Ok(json) => object.insert("data", json),
-            Err(_) => object.insert("data_base64", raw(&STANDARD.encode(data))),
+        size += data.len();
+        match serde_json::from_slice::<&RawValue>(data) {
+            Ok(json) => object.insert("data", Piece::Raw(json)),
+            Err(_) => object.insert("data_base64", Piece::Owned(raw(&STANDARD.encode(data)))),
         };
     }
-    Ok(serde_json::to_string(&object).expect("a map of JSON values prints as JSON"))
+    let mut out = String::with_capacity(size);
+    for (key, piece) in object {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        out.push('"');
+        // Names of extensions are letters and digits.
+        out.push_str(key);
+        out.push_str("\":");
+        out.push_str(match &piece {
+            Piece::Raw(raw) => raw.get(),
+            Piece::Owned(raw) => raw.get(),
+        });
+    }
+    out.push('}');
+    Ok(out)
+}
+
+/// Room for keys, ids, times and types.
+const FRAME: usize = 512;
+
+/// A value of the object: large ones are only copied into the result.
+enum Piece<'a> {
+    Raw(&'a RawValue),
+    Owned(Box<RawValue>),
 }
 
 /// An event as a JSON tree. [`to_string`] is cheaper.
@@ -179,8 +208,8 @@ fn extension(key: &str, raw: &RawValue) -> Result<Option<Attribute>, Error> {
 }
 
 /// The text of a metadata extension, checked to be an object.
-fn metadata_object(text: &str) -> Result<Box<RawValue>, Error> {
-    let raw: Box<RawValue> = serde_json::from_str(text).map_err(|error| Error::Metadata {
+fn metadata_object(text: &str) -> Result<&RawValue, Error> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| Error::Metadata {
         why: error.to_string(),
     })?;
     if !raw.get().starts_with('{') {

@@ -165,18 +165,23 @@ pub fn status_for_source(status: &Event, spec: &Event) -> Result<Event, Error> {
         serde_json::from_slice(status_data).map_err(|error| Error::Data {
             why: error.to_string(),
         })?;
-    if let Some(bundle) = spec.data.as_deref() {
+    let bundle = spec.data.as_deref().unwrap_or_default();
+    if !bundle.is_empty() {
         let bundle = serde_json::from_slice(bundle).map_err(|error| Error::Data {
             why: error.to_string(),
         })?;
         object.insert("manifestBundle", bundle);
     }
-    let data = serde_json::to_vec(&object).expect("a map of JSON values prints as JSON");
+    let mut data = Vec::with_capacity(status_data.len() + bundle.len() + BUNDLE_FRAME);
+    serde_json::to_writer(&mut data, &object).expect("a map of JSON values prints as JSON");
     event.data = Some(Bytes::from(data));
     event.content_type = Some(crate::event::JSON.to_owned());
     fit::fit(&mut event, fit::MAX_STATUS_EVENT)?;
     Ok(event)
 }
+
+/// Bytes of the key of a bundle, and a few to spare.
+const BUNDLE_FRAME: usize = 64;
 
 /// The JSON object with one key set to text; everything else stays as it is.
 fn with_key(object: &str, key: &str, value: &str) -> Result<String, String> {

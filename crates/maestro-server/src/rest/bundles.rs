@@ -2,6 +2,8 @@
 
 mod present;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -9,19 +11,23 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::list::Parameters;
 use super::response::{Failure, Operation, no_content, raw};
-use crate::model::{Delete, Operation as Write, ResourceId};
+use crate::model::{Delete, Operation as Write, Resource, ResourceId};
 use crate::problem::{self, Problem};
+use crate::storage::Error;
 use crate::storage::search::Table;
 use crate::writer::Lane;
 
 /// Rows read at once for a list: at most half a megabyte each with spec and status, so this bounds what a slow reader
 /// holds.
 const CHUNK_ROWS: usize = 16;
+/// Chunks read at once: one core of the database turns documents into text while another chunk is written.
+const READS_AHEAD: usize = 2;
 /// A reader that takes nothing of a list for this long is cut off.
 const READER_STALL: Duration = Duration::from_secs(30);
 /// Rows read beyond a page, to fill it up when others vanish while it is written.
@@ -72,17 +78,26 @@ struct ListWriter {
 
 impl ListWriter {
     async fn run(self) {
-        let head = format!(
+        let mut text = format!(
             r#"{{"kind":"ResourceBundleList","page":{},"total":{},"items":["#,
             self.parameters.window.page, self.total
         );
-        let mut text = head;
         let mut written = 0;
-        for ids in self.ids.chunks(CHUNK_ROWS) {
-            if written >= self.wanted {
-                break;
+        let mut chunks = self.ids.chunks(CHUNK_ROWS);
+        let mut ahead = VecDeque::with_capacity(READS_AHEAD);
+        while written < self.wanted {
+            while ahead.len() < READS_AHEAD
+                && let Some(ids) = chunks.next()
+            {
+                ahead.push_back((ids, self.read(ids.to_vec())));
             }
-            let rows = match self.api.store.resources(ids).await {
+            let Some((ids, reading)) = ahead.pop_front() else {
+                break;
+            };
+            let read = reading
+                .await
+                .unwrap_or_else(|error| Err(Error::other(error.to_string())));
+            let rows = match read {
                 Ok(rows) => rows,
                 Err(error) => {
                     // The status line is out: the only honest answer left is to break off.
@@ -113,6 +128,12 @@ impl ListWriter {
         }
         text.push_str(&format!(r#"],"size":{written}}}"#));
         self.send(text).await;
+    }
+
+    /// Starts to read rows; a task, so that it gets on while a slow reader takes what is before it.
+    fn read(&self, ids: Vec<ResourceId>) -> JoinHandle<Result<Vec<Resource>, Error>> {
+        let store = Arc::clone(&self.api.store);
+        tokio::spawn(async move { store.resources(&ids).await })
     }
 
     async fn send(&self, text: String) -> bool {

@@ -1,5 +1,7 @@
 //! A row as the JSON that clients see. Manifests are copied as text; no tree is built of them.
 
+use std::borrow::Cow;
+
 use event_wire::attribute::name;
 use event_wire::{Event, stored};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,15 @@ pub(super) const KEYS: &[&str] = &[
     "executer",
 ];
 
+/// What is shown of a stored spec; parts of its text.
+#[derive(Default, Deserialize)]
+struct Spec<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<Bundle<'a>>,
+}
+
 #[derive(Default, Deserialize)]
 struct Bundle<'a> {
     #[serde(borrow)]
@@ -43,6 +54,17 @@ struct Bundle<'a> {
     executer: Option<&'a RawValue>,
 }
 
+/// What is shown of a stored status.
+#[derive(Default, Deserialize)]
+struct Status<'a> {
+    #[serde(default)]
+    resourceversion: i64,
+    #[serde(borrow, default)]
+    sequenceid: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: StatusData<'a>,
+}
+
 #[derive(Default, Deserialize)]
 struct StatusData<'a> {
     #[serde(borrow)]
@@ -53,14 +75,17 @@ struct StatusData<'a> {
 
 /// Writes a row. One that can't be decoded is written with what is known of it, so that it doesn't spoil a list.
 pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
-    let spec = decoded(&row.payload, row);
-    let data = spec.as_ref().and_then(|event| event.data.as_deref());
-    let bundle: Bundle<'_> = data
-        .and_then(|data| serde_json::from_slice(data).ok())
-        .unwrap_or_default();
-    let metadata = spec
-        .as_ref()
-        .and_then(|event| event.metadata_text().ok().flatten());
+    // Documents are scanned once and copied once. What isn't of the usual form is decoded thoroughly.
+    let thorough;
+    let spec: Spec<'_> = match serde_json::from_str(&row.payload) {
+        Ok(spec) => spec,
+        Err(_) => {
+            thorough = decoded(&row.payload, row);
+            thorough.as_ref().map(of_event).unwrap_or_default()
+        }
+    };
+    let bundle = spec.data.unwrap_or_default();
+    out.reserve(row.payload.len() + row.status.as_ref().map_or(0, String::len) + FRAME);
     out.push('{');
     let mut first = true;
     let mut key = |name: &str, value: &dyn Fn(&mut String)| {
@@ -90,8 +115,12 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
     if let Some(deleted_at) = row.deleted_at {
         key("deleted_at", &|out| push_json(out, &deleted_at.to_string()));
     }
-    key("metadata", &|out| match metadata {
-        Some(text) => out.push_str(&with_times(text, row.created_at, row.deleted_at)),
+    key("metadata", &|out| match spec.metadata {
+        Some(metadata) => out.push_str(&with_times(
+            metadata.get(),
+            row.created_at,
+            row.deleted_at,
+        )),
         None => out.push_str("{}"),
     });
     key("manifests", &|out| push_raw(out, bundle.manifests, "[]"));
@@ -101,8 +130,15 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
     key("delete_option", &|out| {
         push_raw(out, bundle.delete_option, "{}")
     });
-    if let Some(status) = row.status.as_deref().and_then(|json| decoded(json, row)) {
-        key("status", &|out| push_status(out, &status));
+    if let Some(status) = row.status.as_deref() {
+        match serde_json::from_str::<Status<'_>>(status) {
+            Ok(status) => key("status", &|out| push_status(out, &status)),
+            Err(_) => {
+                if let Some(event) = decoded(status, row) {
+                    key("status", &|out| push_status(out, &of_status_event(&event)));
+                }
+            }
+        }
     }
     if parameters.full {
         key("source", &|out| push_json(out, row.source.as_str()));
@@ -113,6 +149,36 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
     out.push('}');
 }
 
+/// Room for the keys that aren't documents.
+const FRAME: usize = 512;
+
+fn of_event(event: &Event) -> Spec<'_> {
+    let metadata = event.metadata_text().ok().flatten();
+    Spec {
+        metadata: metadata.and_then(|text| serde_json::from_str(text).ok()),
+        data: event
+            .data
+            .as_deref()
+            .and_then(|data| serde_json::from_slice(data).ok()),
+    }
+}
+
+fn of_status_event(event: &Event) -> Status<'_> {
+    let sequence = event.extensions.get(name::SEQUENCE_ID);
+    Status {
+        resourceversion: event.resource_version().unwrap_or_default().into(),
+        sequenceid: sequence
+            .and_then(|value| value.as_str().ok())
+            .unwrap_or_default()
+            .into(),
+        data: event
+            .data
+            .as_deref()
+            .and_then(|data| serde_json::from_slice(data).ok())
+            .unwrap_or_default(),
+    }
+}
+
 fn decoded(json: &str, row: &Resource) -> Option<Event> {
     stored::from_str(json)
         .inspect_err(
@@ -121,19 +187,14 @@ fn decoded(json: &str, row: &Resource) -> Option<Event> {
         .ok()
 }
 
-fn push_status(out: &mut String, status: &Event) {
-    let data: StatusData<'_> = status
-        .data
-        .as_deref()
-        .and_then(|data| serde_json::from_slice(data).ok())
-        .unwrap_or_default();
-    let version = status.resource_version().unwrap_or_default();
+fn push_status(out: &mut String, status: &Status<'_>) {
+    let Status {
+        resourceversion: version,
+        sequenceid: sequence,
+        data,
+    } = status;
     out.push_str(&format!(r#"{{"ObservedVersion":{version},"SequenceID":"#));
-    let sequence = status
-        .extensions
-        .get(name::SEQUENCE_ID)
-        .and_then(|value| value.as_str().ok());
-    push_json(out, sequence.unwrap_or_default());
+    push_json(out, sequence);
     out.push_str(r#","conditions":"#);
     push_raw(out, data.conditions, "[]");
     if data.resource_status.is_some() {
