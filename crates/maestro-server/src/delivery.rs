@@ -18,6 +18,7 @@ mod herald;
 mod hub;
 mod log;
 mod outgoing;
+mod recent;
 mod presence;
 mod resync;
 mod sweeper;

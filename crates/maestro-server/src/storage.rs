@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use event_wire::SequenceId;
 use jiff::Timestamp;
 pub use sql_store::Error;
 use tokio::sync::mpsc;
@@ -41,6 +42,13 @@ pub trait Store: facts::Facts + 'static {
 
     /// The resources with these ids, those that exist, in any order.
     async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error>;
+
+    /// As [`Store::resources`], without the documents that the caller has, and without statuses unless they are asked for.
+    async fn resources_beside(
+        &self,
+        kept: &[Kept],
+        with_status: bool,
+    ) -> Result<Vec<Partial>, Error>;
 
     /// What a cluster should have: rows with an id after `after`, ordered by id, at most `limit`.
     async fn versions(
@@ -169,6 +177,39 @@ pub enum Slot {
         /// What the streams should look at.
         change: Option<Change>,
     },
+}
+
+/// A row that is asked for, and which documents of it the caller has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Which resource.
+    pub id: ResourceId,
+    /// The spec that the caller has.
+    pub spec: Option<KeptSpec>,
+    /// Sequence id of the status that the caller has.
+    pub status: Option<SequenceId>,
+}
+
+/// Names the spec of a new resource that its writer has: by its version, and the life of the id by when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptSpec {
+    /// Its version.
+    pub version: i64,
+    /// It was created at this time or later …
+    pub since: Timestamp,
+    /// … and not after this.
+    pub until: Timestamp,
+}
+
+/// A row without the documents that its reader has.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// The row; `payload` is empty if the reader has the spec, `status` if it has the status or didn't ask.
+    pub row: Resource,
+    /// The reader's spec is the row's.
+    pub spec_is_kept: bool,
+    /// The reader's status is the row's.
+    pub status_is_kept: bool,
 }
 
 /// One row as a resync sees it.

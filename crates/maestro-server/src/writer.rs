@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::delivery::Hub;
 use crate::model::{Done, Operation, Refusal};
 use crate::seldom::seldom;
-use crate::storage::{Batch, Error, Slot, Store};
+use crate::storage::{Batch, Error, Slot, Store, now};
 
 pub use lanes::Lane;
 use lanes::{Lanes, Waiting};
@@ -129,6 +129,7 @@ impl Worker {
             .collect();
         let total = taken.len();
         let started = Instant::now();
+        let since = now();
         let applied = self.apply(Arc::clone(&operations)).await;
         let busy = |at: usize| {
             let slot = applied.as_ref().ok().and_then(|slots| slots.get(at));
@@ -154,6 +155,7 @@ impl Worker {
                 self.one_by_one(&operations).await
             }
         };
+        let until = now();
         let mut busy = 0;
         for ((lane, waiting), slot) in taken.into_iter().zip(slots) {
             let id = waiting.operation.id().clone();
@@ -167,6 +169,10 @@ impl Worker {
                     let _ = waiting.answer.send(Err(error.into()));
                 }
                 Ok(Slot::Decided { outcome, change }) => {
+                    if let Ok(done) = &outcome {
+                        let recent = &self.hub.recent;
+                        recent.note(&waiting.operation, done, since, until);
+                    }
                     // First the streams, then the answer: who was answered may expect delivery.
                     if let Some(change) = change {
                         self.hub.changed(&change);

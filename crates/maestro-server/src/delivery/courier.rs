@@ -1,5 +1,6 @@
 //! Brings specs to one agent stream.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,10 @@ use super::agenda::Why;
 use super::hub::{AgentStream, FRESHNESS, Hub, SpecWork};
 use super::log::Note;
 use super::outgoing::{Outbound, Sender};
+use super::recent::Found;
 use super::resync::{self, Held};
 use super::{Limits, encode};
-use crate::model::{Resource, ResourceId};
+use crate::model::ResourceId;
 use crate::seldom::seldom;
 use crate::storage::{Error, Store};
 use crate::telemetry::{Skipped, Way};
@@ -213,7 +215,7 @@ impl Courier {
         let flow = self.hub.telemetry.flow();
         let asked_at = Instant::now();
         let ids: Vec<ResourceId> = taken.iter().map(|(id, _)| id.clone()).collect();
-        let rows = match self.store.resources(&ids).await {
+        let rows = match self.hub.recent.rows(&*self.store, &ids, false).await {
             Ok(rows) => rows,
             Err(error) => {
                 flow.put_back(Way::Spec, taken.len());
@@ -224,15 +226,18 @@ impl Courier {
         let read_at = Instant::now();
         flow.database("read_specs", read_at.duration_since(asked_at));
         pace.learn(&rows);
-        let mut rows: std::collections::HashMap<ResourceId, Resource> =
-            rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let mut rows: HashMap<ResourceId, Found> = rows
+            .into_iter()
+            .map(|found| (found.row.id.clone(), found))
+            .collect();
         let mut taken = taken.into_iter();
         while let Some((id, why)) = taken.next() {
             let kind = why.event_type();
-            let Some(row) = rows.remove(&id) else {
+            let Some(found) = rows.remove(&id) else {
                 flow.skipped(Way::Spec, kind, Skipped::Gone);
                 continue;
             };
+            let row = &found.row;
             // A row may have moved to another cluster in a new life of its id.
             if row.cluster != self.stream.cluster {
                 flow.skipped(Way::Spec, kind, Skipped::Moved);
@@ -250,7 +255,7 @@ impl Courier {
                 event: String::new(),
                 action: "".into(),
             };
-            let event = match encode::spec(&row, why) {
+            let event = match encode::spec(&found, why) {
                 Ok(event) => event,
                 Err(error) => {
                     seldom!(error, %id, %error, "A stored resource can't be sent; it is passed over.");
@@ -259,7 +264,7 @@ impl Courier {
                     continue;
                 }
             };
-            drop(row);
+            drop(found);
             note.event.clone_from(&event.id);
             note.action = encode::action_of(&event.r#type);
             let (stream, hub) = (Arc::clone(&self.stream), Arc::clone(&self.hub));
@@ -316,10 +321,13 @@ impl Pace {
         (BATCH_BYTES / self.row_bytes.max(1)).clamp(1, BATCH_ROWS)
     }
 
-    fn learn(&mut self, rows: &[Resource]) {
+    fn learn(&mut self, rows: &[Found]) {
         let bytes: usize = rows
             .iter()
-            .map(|row| row.payload.len() + row.status.as_ref().map_or(0, String::len))
+            .map(|found| {
+                let kept = found.spec.as_ref().and_then(|spec| spec.data.as_ref());
+                found.row.payload.len() + kept.map_or(0, bytes::Bytes::len)
+            })
             .sum();
         if let Some(average) = bytes.checked_div(rows.len()) {
             self.row_bytes = (self.row_bytes + average) / 2;

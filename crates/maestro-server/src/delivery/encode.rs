@@ -13,15 +13,16 @@ use manifestwork::{Condition, ConditionStatus};
 use prost::Message as _;
 
 use super::agenda::Why;
-use crate::model::Resource;
+use super::recent::Found;
 use crate::storage::{Removal, metadata};
 
 /// Go sources receive at most 4 MiB; the rest of the message keeps within the reserve.
 const SOURCE_MESSAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// The event that tells an agent about a resource.
-pub(super) fn spec(row: &Resource, why: Why) -> Result<proto::CloudEvent, Error> {
-    let mut event = stored::from_str(&row.payload)?;
+pub(super) fn spec(found: &Found, why: Why) -> Result<proto::CloudEvent, Error> {
+    let row = &found.row;
+    let mut event = spec_of(found)?;
     set_times(&mut event, row.created_at, row.deleted_at)?;
     let action = match (why, row.deleted_at) {
         (Why::Resync, _) => Action::ResyncResponse,
@@ -57,12 +58,14 @@ pub(super) fn action_of(event_type: &str) -> Cow<'static, str> {
 }
 
 /// The event that tells a source about a resource's status; `None` while there is none.
-pub(super) fn status(row: &Resource) -> Result<Option<proto::CloudEvent>, Error> {
-    let Some(status) = row.status.as_deref() else {
-        return Ok(None);
+pub(super) fn status(found: &Found) -> Result<Option<proto::CloudEvent>, Error> {
+    let row = &found.row;
+    let status = match (&found.status, row.status.as_deref()) {
+        (Some(kept), _) => Event::clone(kept),
+        (None, Some(text)) => stored::from_str(text)?,
+        (None, None) => return Ok(None),
     };
-    let status = stored::from_str(status)?;
-    let mut spec = stored::from_str(&row.payload)?;
+    let mut spec = spec_of(found)?;
     set_times(&mut spec, row.created_at, row.deleted_at)?;
     for_source(&status, &spec).map(Some)
 }
@@ -76,6 +79,13 @@ pub(super) fn removal(removal: &Removal) -> Result<proto::CloudEvent, Error> {
         spec.set(name::METADATA, text);
     }
     for_source(&status, &spec)
+}
+
+fn spec_of(found: &Found) -> Result<Event, Error> {
+    match &found.spec {
+        Some(kept) => Ok(Event::clone(kept)),
+        None => stored::from_str(&found.row.payload),
+    }
 }
 
 fn set_times(

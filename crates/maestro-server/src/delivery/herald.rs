@@ -11,8 +11,8 @@ use tonic::Status;
 use super::agenda::StatusEntry;
 use super::hub::{Hub, SourceStream};
 use super::outgoing::{Outbound, Sender};
-use super::{Limits, encode};
-use crate::model::{Resource, ResourceId};
+use super::{Limits, encode, recent};
+use crate::model::ResourceId;
 use crate::seldom::seldom;
 use crate::storage::{Error, Removal, Store};
 use crate::telemetry::{Skipped, Way};
@@ -110,8 +110,11 @@ impl Herald {
         let mut found = Found::default();
         let asked_at = Instant::now();
         if !ids.is_empty() {
-            let rows = self.store.resources(&ids).await?;
-            found.rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+            let rows = self.hub.recent.rows(&*self.store, &ids, true).await?;
+            found.rows = rows
+                .into_iter()
+                .map(|row| (row.row.id.clone(), row))
+                .collect();
         }
         if !events.is_empty() {
             let removals = self.store.removals(&events).await?;
@@ -132,10 +135,11 @@ impl Herald {
         for entry in entries {
             let (sending, message) = match entry {
                 StatusEntry::Updated(id) => {
-                    let Some(row) = found.rows.remove(&id) else {
+                    let Some(with_documents) = found.rows.remove(&id) else {
                         flow.skipped(Way::Status, UPDATE, Skipped::Gone);
                         continue;
                     };
+                    let row = &with_documents.row;
                     if row.source != self.stream.source {
                         flow.skipped(Way::Status, UPDATE, Skipped::Moved);
                         continue;
@@ -146,7 +150,7 @@ impl Herald {
                         read_at,
                         stored_at: Some(row.updated_at),
                     };
-                    (sending, encode::status(&row))
+                    (sending, encode::status(&with_documents))
                 }
                 StatusEntry::Removed(event) => {
                     let Some(removal) = found.removals.remove(&event) else {
@@ -225,7 +229,7 @@ struct Sending {
 
 #[derive(Default)]
 struct Found {
-    rows: HashMap<ResourceId, Resource>,
+    rows: HashMap<ResourceId, recent::Found>,
     removals: HashMap<String, Removal>,
     read_at: Option<Instant>,
 }

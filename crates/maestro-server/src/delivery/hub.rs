@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::agenda::{SpecAgenda, StatusAgenda, StatusEntry, Why};
 use super::connection::Connection;
 use super::log::SendLog;
+use super::recent::Recent;
 use super::resync::Held;
 use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
 use crate::storage::facts::{Ended, Presence};
@@ -31,6 +32,8 @@ pub struct Hub {
     sources: Mutex<HashMap<SourceId, Vec<Arc<SourceStream>>>>,
     /// Clusters whose agent has resources that this server never knew, and which (with the agent's versions).
     strangers: Mutex<HashMap<ClusterName, Vec<(ResourceId, i64)>>>,
+    /// Documents that passed through lately.
+    pub(crate) recent: Recent,
     /// What other servers don't know yet.
     news: Mutex<News>,
     /// What was sent lately.

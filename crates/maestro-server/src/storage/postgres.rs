@@ -32,7 +32,7 @@ use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
 use super::{
-    Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal, Slot, StatusHash,
     Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
@@ -219,6 +219,15 @@ impl Store for Postgres {
 
     async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
         self.read(async |client| queries::resources(client, ids).await)
+            .await
+    }
+
+    async fn resources_beside(
+        &self,
+        kept: &[Kept],
+        with_status: bool,
+    ) -> Result<Vec<Partial>, Error> {
+        self.read(async |client| queries::resources_beside(client, kept, with_status).await)
             .await
     }
 

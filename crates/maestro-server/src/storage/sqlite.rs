@@ -22,7 +22,7 @@ use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
 use super::{
-    Batch, Error, Forced, ForcedOutcome, Foreign, Overdue, Page, Query, Removal, Slot, StatusHash,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal, Slot, StatusHash,
     Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
@@ -76,6 +76,16 @@ impl Store for Sqlite {
     async fn resources(&self, ids: &[ResourceId]) -> Result<Vec<Resource>, Error> {
         let ids = ids.to_vec();
         self.read(move |db| queries::resources(db, &ids)).await
+    }
+
+    async fn resources_beside(
+        &self,
+        kept: &[Kept],
+        with_status: bool,
+    ) -> Result<Vec<Partial>, Error> {
+        let kept = kept.to_vec();
+        self.read(move |db| queries::resources_beside(db, &kept, with_status))
+            .await
     }
 
     async fn versions(

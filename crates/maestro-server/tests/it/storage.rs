@@ -15,7 +15,7 @@ use maestro_server::storage::facts::Presence;
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
-use maestro_server::storage::{Batch, Error, Forced, ForcedOutcome, Query, Slot, Store, now};
+use maestro_server::storage::{Batch, Error, Forced, ForcedOutcome, Kept, KeptSpec, Query, Slot, Store, now};
 use serde_json::json;
 
 macro_rules! on_all_stores {
@@ -43,6 +43,7 @@ macro_rules! on_all_stores {
 on_all_stores!(
     a_batch_decides_each_operation_for_itself,
     updates_and_statuses_leave_each_other_alone,
+    documents_that_the_reader_has_are_left_out,
     the_end_of_a_resource_leaves_its_last_words,
     rows_are_walked_in_the_order_of_their_ids,
     unsettled_rows_are_found_and_reminded_of_with_patience,
@@ -290,6 +291,67 @@ async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
     ));
     let hashes = store.status_hashes(&"s1".into(), None, 10).await.unwrap();
     assert_eq!(hashes[0].hash.as_deref(), Some("hash-6"));
+}
+
+async fn documents_that_the_reader_has_are_left_out(store: Arc<dyn Store>) {
+    register(&*store, "c1").await;
+    let since = now();
+    done(&*store, create("a", "c1")).await;
+    let until = now();
+    done(&*store, report("a", "c1", 1, 7, false)).await;
+    let kept = |version: i64, sequence: Option<i64>| Kept {
+        id: "a".into(),
+        spec: Some(KeptSpec {
+            version,
+            since,
+            until,
+        }),
+        status: sequence.map(|number| sequence_id(number).parse().unwrap()),
+    };
+    let read = async |kept: Kept, with_status: bool| {
+        let mut rows = store.resources_beside(&[kept], with_status).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    };
+    let both = read(kept(1, Some(7)), true).await;
+    assert!(both.spec_is_kept && both.status_is_kept && both.row.status.is_none());
+    assert!(!both.row.payload.contains("first"));
+    assert_eq!((both.row.version, both.row.id.as_str()), (1, "a"));
+
+    let nothing = Kept {
+        id: "a".into(),
+        spec: None,
+        status: None,
+    };
+    let neither = read(nothing.clone(), true).await;
+    assert!(!neither.spec_is_kept && !neither.status_is_kept);
+    assert!(neither.row.payload.contains("first") && neither.row.status.is_some());
+    assert!(read(nothing, false).await.row.status.is_none(), "not asked");
+
+    let older_status = read(kept(1, Some(6)), true).await;
+    assert!(older_status.spec_is_kept && !older_status.status_is_kept);
+    assert!(older_status.row.status.is_some());
+    let other_version = read(kept(2, None), true).await;
+    assert!(!other_version.spec_is_kept && other_version.row.payload.contains("first"));
+
+    // A later life of the id, with the same version.
+    done(&*store, delete("a")).await;
+    done(&*store, report("a", "c1", 1, 8, true)).await;
+    done(&*store, create("a", "c1")).await;
+    let later = read(kept(1, Some(7)), true).await;
+    assert!(!later.spec_is_kept && !later.status_is_kept);
+    assert!(later.row.payload.contains("first") && later.row.status.is_none());
+    let gone = Kept {
+        id: "b".into(),
+        ..kept(1, None)
+    };
+    assert!(
+        store
+            .resources_beside(&[gone], true)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 async fn the_end_of_a_resource_leaves_its_last_words(store: Arc<dyn Store>) {

@@ -1,9 +1,10 @@
 //! Reading resources.
 
+use jiff::Timestamp;
 use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::{Client, GenericClient};
 
-use super::super::{Error, Removal, StatusHash, Version};
+use super::super::{Error, Kept, KeptSpec, Partial, Removal, StatusHash, Version};
 use super::schema::waiting;
 use super::values::{Json, or_epoch};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
@@ -40,6 +41,57 @@ fn resource(row: &Row) -> Result<Resource, Error> {
         // A Go server writes JSON null where there is no status.
         status: status.map(|json| json.0).filter(|json| json != "null"),
     })
+}
+
+/// Documents are large, and turning one into text costs more than all the rest of a read.
+pub(super) async fn resources_beside(
+    client: &Client,
+    kept: &[Kept],
+    with_status: bool,
+) -> Result<Vec<Partial>, Error> {
+    let statement = client
+        .prepare_cached(
+            "select r.id, r.source, r.consumer_name, r.version, r.created_at, r.updated_at, r.deleted_at, \
+                    case when k.spec is not true then r.payload end, \
+                    case when $6 and k.status is not true then r.status end, \
+                    coalesce(k.spec, false), coalesce(k.status, false) \
+             from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::text[]) \
+                 as t (id, version, since, until, sequence) \
+             join resources r on r.id = t.id \
+             cross join lateral (select t.version = r.version and r.created_at between t.since and t.until as spec, \
+                 case when $6 and t.sequence is not null then r.status ->> 'sequenceid' = t.sequence end as status \
+                 offset 0) k",
+        )
+        .await?;
+    let spec = |part: fn(&KeptSpec) -> Timestamp| -> Vec<Option<Timestamp>> {
+        let part = |kept: &Kept| kept.spec.as_ref().map(part);
+        kept.iter().map(part).collect()
+    };
+    let ids: Vec<&str> = kept.iter().map(|kept| kept.id.as_str()).collect();
+    let versions: Vec<Option<i64>> = kept
+        .iter()
+        .map(|kept| kept.spec.map(|spec| spec.version))
+        .collect();
+    let (since, until) = (spec(|spec| spec.since), spec(|spec| spec.until));
+    let sequences: Vec<Option<String>> = kept
+        .iter()
+        .map(|kept| kept.status.map(|sequence| sequence.to_string()))
+        .collect();
+    let rows = client
+        .query(
+            &statement,
+            &[&ids, &versions, &since, &until, &sequences, &with_status],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Partial {
+                spec_is_kept: row.try_get(9)?,
+                status_is_kept: row.try_get(10)?,
+                row: resource(row)?,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn versions(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
-use super::super::{Error, Overdue, Removal, StatusHash, Version, now, reminder_after, spread};
+use super::super::{Error, Kept, Overdue, Partial, Removal, StatusHash, Version, now, reminder_after, spread};
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
@@ -35,6 +35,45 @@ pub(super) fn resources(db: &Connection, ids: &[ResourceId]) -> Result<Vec<Resou
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         for row in statement.query_map([id.as_str()], resource)? {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}
+
+/// Pages of documents that the reader has aren't even read.
+pub(super) fn resources_beside(
+    db: &Connection,
+    kept: &[Kept],
+    with_status: bool,
+) -> Result<Vec<Partial>, Error> {
+    let mut statement = db.prepare_cached(
+        "select id, source, consumer_name, version, created_at, updated_at, deleted_at, \
+                case when version is ?2 and created_at between ?3 and ?4 then '' else payload end, \
+                case when ?6 and (?5 is null or sequence is not ?5) then status end, \
+                version is ?2 and created_at between ?3 and ?4, ?6 and ?5 is not null and sequence is ?5 \
+         from resources where id = ?1",
+    )?;
+    let mut found = Vec::with_capacity(kept.len());
+    for kept in kept {
+        let spec = kept.spec.as_ref();
+        let parameters = params![
+            kept.id.as_str(),
+            spec.map(|spec| spec.version),
+            // Without a spec: a time that is none, which is between nothing.
+            spec.map_or_else(String::new, |spec| time_text(spec.since)),
+            spec.map_or_else(String::new, |spec| time_text(spec.until)),
+            kept.status.map(|sequence| sequence.to_string()),
+            with_status,
+        ];
+        let rows = statement.query_map(parameters, |row| {
+            Ok(Partial {
+                spec_is_kept: row.get(9)?,
+                status_is_kept: row.get(10)?,
+                row: resource(row)?,
+            })
+        })?;
+        for row in rows {
             found.push(row?);
         }
     }
