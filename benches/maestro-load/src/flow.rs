@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use event_wire::payload::ResourceVersion;
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Manner};
@@ -10,6 +11,9 @@ use crate::figures::{self, Figures, Mark};
 use crate::load::Load;
 use crate::source::{Pace, Source};
 use crate::work::Shape;
+
+/// Agents that connect at once.
+const AT_ONCE: usize = 32;
 
 pub struct Flow {
     pub shapes: Vec<Shape>,
@@ -25,8 +29,24 @@ impl Flow {
         clusters: &[String],
         shapes: Vec<Shape>,
     ) -> anyhow::Result<Self> {
+        Self::resume(load, clusters, shapes, |_| Vec::new()).await
+    }
+
+    /// The same with agents that have works already.
+    pub async fn resume(
+        load: &Load,
+        clusters: &[String],
+        shapes: Vec<Shape>,
+        held: impl Fn(&str) -> Vec<ResourceVersion>,
+    ) -> anyhow::Result<Self> {
         let figures = Arc::new(Figures::new(shapes.iter().map(|shape| shape.id.as_str())));
-        let agents = load.agents(clusters, Manner::Answers, &figures).await?;
+        let mut agents = Vec::with_capacity(clusters.len());
+        for clusters in clusters.chunks(AT_ONCE) {
+            let connecting = clusters
+                .iter()
+                .map(|cluster| load.agent(cluster, held(cluster), Manner::Answers, &figures));
+            agents.extend(futures::future::try_join_all(connecting).await?);
+        }
         let name = load.name("source");
         let source = Source::connect(&load.args.source_grpc, &name, Arc::clone(&figures)).await?;
         Ok(Self {

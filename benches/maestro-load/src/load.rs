@@ -161,12 +161,20 @@ impl Load {
     }
 }
 
-/// What an agent says that it has: all of these works, the last one in an older version.
-pub fn held_but_one(shapes: &[Shape]) -> Vec<ResourceVersion> {
-    let last = shapes.len().saturating_sub(1);
-    let entry = |(number, shape): (usize, &Shape)| ResourceVersion {
+/// What an agent says that it has: these works in their first version.
+pub fn held<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Vec<ResourceVersion> {
+    let entry = |shape: &Shape| ResourceVersion {
         resource_id: shape.id.clone(),
-        resource_version: i64::from(number != last),
+        resource_version: 1,
     };
-    shapes.iter().enumerate().map(entry).collect()
+    shapes.map(entry).collect()
+}
+
+/// The same with the last one in an older version.
+pub fn held_but_one(shapes: &[Shape]) -> Vec<ResourceVersion> {
+    let mut held = held(shapes.iter());
+    if let Some(last) = held.last_mut() {
+        last.resource_version = 0;
+    }
+    held
 }

@@ -18,8 +18,8 @@ mod herald;
 mod hub;
 mod log;
 mod outgoing;
-mod recent;
 mod presence;
+mod recent;
 mod resync;
 mod sweeper;
 

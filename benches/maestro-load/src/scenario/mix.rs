@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::flow::Flow;
-use crate::load::Load;
+use crate::load::{Load, held};
 use crate::source::Pace;
 use crate::work;
 
@@ -37,7 +37,8 @@ pub async fn delete(load: &mut Load) -> anyhow::Result<Option<Value>> {
     let mut clusters: Vec<String> = shapes.iter().map(|shape| shape.cluster.clone()).collect();
     clusters.sort_unstable();
     clusters.dedup();
-    let flow = Flow::connect(load, &clusters, shapes).await?;
+    let versions = |cluster: &str| held(shapes.iter().filter(|shape| shape.cluster == cluster));
+    let flow = Flow::resume(load, &clusters, shapes.clone(), versions).await?;
     Ok(Some(flow.delete(load).await?))
 }
 

@@ -90,8 +90,7 @@ impl Recent {
             }
             (Operation::Status(report), Done::Stored) if is_kept(&report.event) => {
                 if let Some(sequence) = report.sequence {
-                    self.state()
-                        .add_status(&report.id, sequence, &report.event);
+                    self.state().add_status(&report.id, sequence, &report.event);
                 }
             }
             _ => {}

@@ -32,8 +32,8 @@ use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
 use super::{
-    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal, Slot, StatusHash,
-    Store, Version,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal,
+    Slot, StatusHash, Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
 
@@ -42,10 +42,15 @@ const WRITE_CONNECTIONS: usize = 6;
 /// Connections for reads, at most; reads never wait for writes.
 const READ_CONNECTIONS: usize = 16;
 
+/// All statements but those of searches know an index. Without this, plans that were made while a table was new scan it
+/// until it is analyzed.
+const BY_INDEX: &str = "set enable_seqscan = off";
+
 /// Consumers and resources in PostgreSQL.
 pub struct Postgres {
     writes: Pool,
     reads: Pool,
+    searches: Pool,
     instance: Instance,
     walk: reminders::Walk,
     foreign: Mutex<Option<mpsc::Receiver<Foreign>>>,
@@ -97,8 +102,11 @@ impl Postgres {
         let reads = connections
             .saturating_sub(writes)
             .clamp(1, READ_CONNECTIONS);
-        let writes = Pool::connect(&config.clone().pool_size(writes))?;
-        let reads = Pool::connect(&config.clone().pool_size(reads))?;
+        let searches = (reads / 4).max(1);
+        let known = config.clone().on_connect(BY_INDEX);
+        let writes = Pool::connect(&known.clone().pool_size(writes))?;
+        let searching = Pool::connect(&config.clone().pool_size(searches))?;
+        let reads = Pool::connect(&known.pool_size(reads.saturating_sub(searches)))?;
         loop {
             writes
                 .wait_until_available(&CancellationToken::new())
@@ -141,6 +149,7 @@ impl Postgres {
         Ok(Self {
             writes,
             reads,
+            searches: searching,
             instance,
             walk: reminders::Walk::default(),
             foreign: Mutex::new(Some(foreign)),
@@ -169,6 +178,15 @@ impl Postgres {
         self.reads.bounded(work(&client)).await
     }
 
+    /// Runs a search on a connection of their pool.
+    async fn search<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let client = self.searches.get().await?;
+        self.searches.bounded(work(&client)).await
+    }
+
     /// Runs writes on a connection of their pool.
     async fn write<T>(
         &self,
@@ -195,6 +213,7 @@ impl Drop for Postgres {
         self.stop.cancel();
         self.writes.close();
         self.reads.close();
+        self.searches.close();
     }
 }
 
@@ -288,12 +307,12 @@ impl Store for Postgres {
     }
 
     async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
-        self.read(async |client| lists::resources(client, query).await)
+        self.search(async |client| lists::resources(client, query).await)
             .await
     }
 
     async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error> {
-        self.read(async |client| lists::consumers(client, query).await)
+        self.search(async |client| lists::consumers(client, query).await)
             .await
     }
 

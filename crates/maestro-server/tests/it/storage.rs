@@ -15,7 +15,9 @@ use maestro_server::storage::facts::Presence;
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
-use maestro_server::storage::{Batch, Error, Forced, ForcedOutcome, Kept, KeptSpec, Query, Slot, Store, now};
+use maestro_server::storage::{
+    Batch, Error, Forced, ForcedOutcome, Kept, KeptSpec, Query, Slot, Store, now,
+};
 use serde_json::json;
 
 macro_rules! on_all_stores {

@@ -13,6 +13,7 @@ use super::tls;
 pub struct Config {
     pub(super) server: tokio_postgres::Config,
     pub(super) tls: TlsMode,
+    pub(super) on_connect: Option<String>,
     /// Largest number of pooled connections; default 10.
     pub pool_size: usize,
     /// How long a caller waits for a free connection before it gets an error of class unavailable; default 5 s.
@@ -93,6 +94,7 @@ impl Config {
         Self {
             server,
             tls,
+            on_connect: None,
             pool_size: 10,
             acquire_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(15),
@@ -103,6 +105,13 @@ impl Config {
     #[must_use]
     pub fn application_name(mut self, name: &str) -> Self {
         self.server.application_name(name);
+        self
+    }
+
+    /// A statement that each pooled connection starts with, such as a `set`.
+    #[must_use]
+    pub fn on_connect(mut self, sql: &str) -> Self {
+        self.on_connect = Some(sql.to_owned());
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,17 @@ impl Pool {
             before: AtomicU64::new(0),
         });
         let known = Arc::clone(&suspects);
+        let first = config.on_connect.clone();
         let inner = deadpool_postgres::Pool::builder(manager)
+            .post_create(Hook::async_fn(move |client: &mut ClientWrapper, _| {
+                let first = first.clone();
+                Box::pin(async move {
+                    match first {
+                        Some(sql) => client.batch_execute(&sql).await.map_err(HookError::Backend),
+                        None => Ok(()),
+                    }
+                })
+            }))
             .max_size(config.pool_size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(config.acquire_timeout))

@@ -116,11 +116,7 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
         key("deleted_at", &|out| push_json(out, &deleted_at.to_string()));
     }
     key("metadata", &|out| match spec.metadata {
-        Some(metadata) => out.push_str(&with_times(
-            metadata.get(),
-            row.created_at,
-            row.deleted_at,
-        )),
+        Some(metadata) => out.push_str(&with_times(metadata.get(), row.created_at, row.deleted_at)),
         None => out.push_str("{}"),
     });
     key("manifests", &|out| push_raw(out, bundle.manifests, "[]"));

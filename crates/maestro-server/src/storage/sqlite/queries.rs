@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
-use super::super::{Error, Kept, Overdue, Partial, Removal, StatusHash, Version, now, reminder_after, spread};
+use super::super::{
+    Error, Kept, Overdue, Partial, Removal, StatusHash, Version, now, reminder_after, spread,
+};
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 
