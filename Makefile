@@ -28,8 +28,8 @@ lint: ## Formatting, clippy, documentation, forbidden dependencies
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	scripts/forbidden-crates
 
-bench: ## Build the load generators in release mode (README, "Measuring")
-	$(CARGO) build --locked --release --package maestro-load --package adapter-load --package hyperfleet
+bench: ## Build the load generators and what they measure in release mode (docs/measuring.md)
+	$(CARGO) build --locked --release --package maestro --package maestro-load --package adapter-load --package hyperfleet
 
 postgres:
 	@scripts/ensure-postgres

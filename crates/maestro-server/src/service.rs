@@ -14,7 +14,7 @@ use service_runtime::health::{Gate, Health};
 use service_runtime::metrics::Metrics;
 use service_runtime::{http as http_server, tls};
 use sql_store::postgres::TlsMode;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +34,8 @@ use crate::writer::Writer;
 
 pub use schema::migrate;
 
+/// Connections that wait to be accepted: all agents of a region come back at once after a restart. The system may allow less.
+const BACKLOG: u32 = 4096;
 /// How often the database is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the lengths of queues are measured.
@@ -433,13 +435,33 @@ async fn listen(purpose: &'static str, address: &str) -> Result<TcpListener, Err
         let mut candidates: Vec<SocketAddr> = tokio::net::lookup_host(&full).await?.collect();
         // `localhost` is 127.0.0.1 to most clients.
         candidates.sort_by_key(SocketAddr::is_ipv6);
-        TcpListener::bind(candidates.as_slice()).await
+        bind(&candidates)
     };
     bound.await.map_err(|source| Error::Listen {
         purpose,
         address: address.to_owned(),
         source,
     })
+}
+
+/// Listens on the first address that can be used.
+fn bind(candidates: &[SocketAddr]) -> std::io::Result<TcpListener> {
+    let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+    for address in candidates {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // After a restart, connections of before may not be in the way.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(*address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use crate::work::{self, Shape};
 
 /// How long idle agents are watched.
 const REST: Duration = Duration::from_secs(10);
+/// Pause of an agent whose connection was refused.
+const RETRY: Duration = Duration::from_millis(250);
 /// Works of each agent in a storm.
 const WORKS: usize = 6;
 
@@ -74,13 +77,22 @@ pub async fn storm(load: &Load) -> anyhow::Result<Value> {
     eprintln!("All {count} agents connect at once.");
     let before = load.meter.start().await;
     figures.start();
-    let started = Instant::now();
+    let (started, retries) = (Instant::now(), AtomicUsize::new(0));
     let agents = of.iter().map(|(cluster, shapes)| {
-        let figures = &figures;
+        let (figures, retries) = (&figures, &retries);
         async move {
             let held = held_but_one(shapes);
-            let agent = load.agent(cluster, held, Manner::Notes, figures).await?;
-            anyhow::Ok((agent, started.elapsed()))
+            // Agents try again; the time counts from their first attempt.
+            loop {
+                match load.agent(cluster, held.clone(), Manner::Notes, figures).await {
+                    Ok(agent) => return anyhow::Ok((agent, started.elapsed())),
+                    Err(error) if started.elapsed() > load.patience() => return Err(error),
+                    Err(_) => {
+                        retries.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            }
         }
     });
     let agents = futures::future::try_join_all(agents).await?;
@@ -91,6 +103,7 @@ pub async fn storm(load: &Load) -> anyhow::Result<Value> {
     Ok(json!({
         "agents": count,
         "works": shapes.len(),
+        "retries": retries.load(Ordering::Relaxed),
         "subscribed_ms": percentiles(subscribed),
         "resynced_ms": figures.times(Mark::Delivered),
         "cost": load.meter.since(before, count).await,
