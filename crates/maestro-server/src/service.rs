@@ -538,12 +538,12 @@ async fn open_postgres(
     let mut settings = settings;
     settings.answer_timeout = config.database_timeout;
     settings.acquire_timeout = settings.acquire_timeout.min(config.database_timeout);
-    let opened = Postgres::open(
+    let opened = Box::pin(Postgres::open(
         &settings,
         config.database_connections,
         &config.instance_id,
         config.instance_heartbeat,
-    );
+    ));
     opened.await.map_err(|error| match error {
         OpenError::Config(error) => error.into(),
         OpenError::Database(error) => error.into(),

@@ -84,7 +84,10 @@ pub async fn storm(load: &Load) -> anyhow::Result<Value> {
             let held = held_but_one(shapes);
             // Agents try again; the time counts from their first attempt.
             loop {
-                match load.agent(cluster, held.clone(), Manner::Notes, figures).await {
+                match load
+                    .agent(cluster, held.clone(), Manner::Notes, figures)
+                    .await
+                {
                     Ok(agent) => return anyhow::Ok((agent, started.elapsed())),
                     Err(error) if started.elapsed() > load.patience() => return Err(error),
                     Err(_) => {
