@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// How an agent misbehaves; everything off by default.
 #[derive(Debug, Default)]
 pub struct Moods {
-    /// So many of a hundred specs are lost on arrival.
+    /// So many of a hundred specs are lost on arrival, and so many ends of works are never reported.
     pub loses: AtomicU64,
     /// Statuses are repeated as fast as they go.
     pub storm: AtomicBool,
@@ -317,6 +317,9 @@ impl Agent {
                 }
                 continue;
             };
+            if self.forgets(&id, &mut random) {
+                continue;
+            }
             let now = connection.borrow_and_update().clone();
             let Some(now) = now else {
                 self.works().due.insert(id);
@@ -335,6 +338,18 @@ impl Agent {
                 place.sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Whether the end of the work isn't reported, until the server asks again.
+    fn forgets(&self, id: &str, random: &mut Random) -> bool {
+        let loses = self.0.moods.loses.load(Ordering::Relaxed);
+        let mut works = self.works();
+        let ending = works.held.get(id).is_some_and(|work| work.deleting);
+        let forgets = ending && random.percent(loses);
+        if forgets {
+            works.lossy.insert(id.to_owned());
+        }
+        forgets
     }
 
     /// Whether nothing more is to be said about this work for now.

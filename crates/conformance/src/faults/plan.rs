@@ -80,7 +80,7 @@ pub enum Fault {
     StallAgent(usize),
     /// An agent goes to the other server, several times.
     MoveAgent(usize),
-    /// An agent loses so many of a hundred specs.
+    /// An agent loses so many of a hundred specs, and doesn't report as many ends.
     LossyAgent(usize, u64),
     /// An agent repeats its statuses as fast as it can.
     StatusStorm(usize),
@@ -262,7 +262,7 @@ impl fmt::Display for Fault {
             Self::StallAgent(agent) => write!(f, "stall agent {agent}"),
             Self::MoveAgent(agent) => write!(f, "move agent {agent} between the servers"),
             Self::LossyAgent(agent, percent) => {
-                write!(f, "agent {agent} loses {percent} % of specs")
+                write!(f, "agent {agent} loses {percent} % of specs and last reports")
             }
             Self::StatusStorm(agent) => write!(f, "agent {agent} repeats its statuses"),
             Self::ClockStep(agent, seconds) => {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::check::delivery;
 use super::check::sometimes::sometimes;
 use super::check::{Violation, check};
-use super::history::{History, Limits, What};
+use super::history::{History, Limits, Load, Sample, What};
 use super::index::Index;
 use super::minimise;
 use super::plan::{Plan, Profile};
@@ -67,6 +68,11 @@ pub struct Round {
     pub events: usize,
     /// How long it took.
     pub seconds: f64,
+    /// The largest resident set of a server, MiB.
+    pub memory: u64,
+    /// 99th percentiles of deliveries to quiet clusters, milliseconds: undisturbed, and beside suffering ones. Only in rounds that look at
+    /// the pace.
+    pub pace: Option<[f64; 2]>,
     /// What must not have been.
     pub violations: Vec<Violation>,
     /// The smallest set of faults that still showed it, if that was looked for.
@@ -140,10 +146,30 @@ fn judge(plan: &Plan, history: &History, took: Duration) -> (Round, BTreeMap<&'s
         operations: index.ops.len(),
         events: history.entries.iter().filter(event).count(),
         seconds: took.as_secs_f64(),
+        memory: memory(history) >> 20,
+        pace: pace(&index),
         violations: check(history),
         enough: None,
     };
     (round, sometimes(&index))
+}
+
+fn memory(history: &History) -> u64 {
+    let samples = history.entries.iter().map(|entry| match entry.what {
+        What::Sample(Sample::Memory { bytes, .. }) => bytes,
+        _ => 0,
+    });
+    samples.max().unwrap_or_default()
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "latencies are far below 2^53 microseconds"
+)]
+fn pace(index: &Index<'_>) -> Option<[f64; 2]> {
+    let times = delivery::latencies(index);
+    let millis = |load| Some(delivery::percentile_99(times.get(&load)?) as f64 / 1000.0);
+    Some([millis(Load::Calm)?, millis(Load::Neighbour)?])
 }
 
 fn told(planned: &super::plan::Planned) -> String {
@@ -158,12 +184,16 @@ fn progress(number: u64, round: &Round) -> String {
         0 => "holds".to_owned(),
         count => format!("{count} VIOLATIONS"),
     };
+    let pace = round.pace.map_or_else(String::new, |[calm, loaded]| {
+        format!(", p99 {calm:.0} ms and {loaded:.0} ms beside suffering clusters")
+    });
     format!(
-        "round {number}, seed {}: {} faults, {} operations, {} events in {:.0} s: {verdict}",
+        "round {number}, seed {}: {} faults, {} operations, {} events, {} MiB in {:.0} s{pace}: {verdict}",
         round.seed,
         round.faults.len(),
         round.operations,
         round.events,
+        round.memory,
         round.seconds
     )
 }
@@ -215,11 +245,14 @@ async fn fewer_faults(
     let mut plan = plan.clone();
     let mut again = None;
     let mut attempts = 0..options.attempts;
-    // The same faults first: rounds aren't the same twice. Then without one of them after the other.
+    // The same faults first, for rounds aren't the same twice; then with less traffic, and without one fault after the other.
     let mut leave_out: Option<usize> = None;
+    let mut many_hands = false;
     while attempts.next().is_some() {
         let mut candidate = plan.clone();
-        if let Some(index) = leave_out {
+        if again.is_some() && plan.hands > 1 && !many_hands {
+            candidate.hands = 1;
+        } else if let Some(index) = leave_out {
             if index >= candidate.faults.len() {
                 break;
             }
@@ -227,15 +260,21 @@ async fn fewer_faults(
         }
         let shown = shows(options, &candidate, wanted).await.unwrap_or(false);
         tell(&format!(
-            "again with {} faults: {}",
+            "again with {} faults and {} hands a source: {}",
             candidate.faults.len(),
+            candidate.hands,
             if shown { "it shows" } else { "it holds" }
         ));
+        let fewer_hands = candidate.hands < plan.hands;
+        if !shown && fewer_hands {
+            // It takes many hands; don't ask again.
+            many_hands = true;
+        }
         if shown {
             plan = candidate;
             again = Some(plan.faults.iter().map(told).collect());
             leave_out.get_or_insert(0);
-        } else {
+        } else if !fewer_hands {
             leave_out = leave_out.map(|index| index + 1);
         }
     }

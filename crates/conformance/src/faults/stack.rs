@@ -84,7 +84,7 @@ pub struct Server {
     log: PathBuf,
     guard: Mutex<Option<(Child, ChildStdin)>>,
     pid: AtomicU32,
-    /// Whether it should be running.
+    /// Whether it has been ready and should be running.
     wanted: AtomicBool,
 }
 
@@ -174,6 +174,7 @@ impl Stack {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        server.wanted.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -299,7 +300,6 @@ impl Server {
         std::io::BufReader::new(output).read_line(&mut line)?;
         let pid = line.trim().parse().context("the guard names its server")?;
         self.pid.store(pid, Ordering::Release);
-        self.wanted.store(true, Ordering::Release);
         *guard = Some((child, input));
         Ok(())
     }

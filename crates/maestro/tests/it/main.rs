@@ -6,6 +6,7 @@
     reason = "a failed test is a panic"
 )]
 
+mod faults;
 mod migration;
 mod operator;
 mod server;

@@ -118,7 +118,7 @@ fn pace(index: &Index<'_>, found: &mut Vec<Violation>) {
 }
 
 /// From the call of a create to its arrival, in clusters that no fault of the window hit.
-pub(super) fn latencies(index: &Index<'_>) -> BTreeMap<Load, Vec<Micros>> {
+pub(crate) fn latencies(index: &Index<'_>) -> BTreeMap<Load, Vec<Micros>> {
     let mut windows: Vec<(Micros, Micros, Load)> = Vec::new();
     let mut open = None;
     for entry in &index.history.entries {
