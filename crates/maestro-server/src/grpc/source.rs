@@ -1,7 +1,7 @@
 //! The source port: specs and deletions in, statuses out.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use event_wire::payload::{ManifestBundle, StatusHashList};
 use event_wire::proto::{
@@ -27,6 +27,10 @@ use crate::writer::Lane;
 const MAX_ID: usize = 253;
 /// Rows compared at once in a status resync.
 const PAGE: usize = 1000;
+/// Before a status resync is tried again, at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Before a status resync is tried again, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The service on the source port.
 #[derive(Clone)]
@@ -235,41 +239,69 @@ impl SourceService {
         validate::for_server(&bundle.manifests).map_err(|error| invalid(&error))
     }
 
-    /// Answers at once; the statuses follow on the streams of the source.
+    /// Answers at once; the statuses follow on the streams of the source. The answer is a promise: while the database is away, it is
+    /// tried again, for as long as one of these streams is open.
     fn resync(&self, event: &Event) -> Result<(), Status> {
         let list: StatusHashList = event.json().map_err(|error| {
             self.errors
                 .invalid(format!("failed to respond resync status request: {error}"))
         })?;
+        let known: HashMap<ResourceId, String> = list
+            .status_hashes
+            .into_iter()
+            .map(|entry| (ResourceId::from(entry.resource_id), entry.status_hash))
+            .collect();
         let source = SourceId::from(event.source.as_str());
         let service = self.clone();
         let shutdown = self.context.shutdown.clone();
         self.context.tasks.spawn(async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                result = service.send_changed(&source, list) => {
-                    let flow = service.context.telemetry.flow();
-                    flow.synced(Way::Status, result.is_ok());
-                    if let Err(error) = result {
-                        tracing::warn!(%source, %error, "Can't compare statuses; the source has to ask again.");
-                    }
-                }
+                () = service.send_changed_until_done(&source, &known) => {}
             }
         });
         Ok(())
+    }
+
+    async fn send_changed_until_done(
+        &self,
+        source: &SourceId,
+        known: &HashMap<ResourceId, String>,
+    ) {
+        let asked: HashSet<_> = self.streams(source).collect();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let result = self.send_changed(source, known).await;
+            let flow = self.context.telemetry.flow();
+            flow.synced(Way::Status, result.is_ok());
+            match result {
+                Ok(()) => return,
+                Err(error @ storage::Error::Unavailable(_))
+                    if self.streams(source).any(|stream| asked.contains(&stream)) =>
+                {
+                    tracing::warn!(%source, %error, "Can't compare statuses now; it is tried again.");
+                }
+                Err(error) => {
+                    tracing::warn!(%source, %error, "Can't compare statuses; the source has to ask again.");
+                    return;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn streams(&self, source: &SourceId) -> impl Iterator<Item = uuid::Uuid> + use<> {
+        let streams = self.context.hub.sources_of(source);
+        streams.into_iter().map(|stream| stream.id)
     }
 
     /// Every status of the source when the list is empty, else those on the list whose hash differs.
     async fn send_changed(
         &self,
         source: &SourceId,
-        list: StatusHashList,
+        known: &HashMap<ResourceId, String>,
     ) -> Result<(), storage::Error> {
-        let known: HashMap<ResourceId, String> = list
-            .status_hashes
-            .into_iter()
-            .map(|entry| (ResourceId::from(entry.resource_id), entry.status_hash))
-            .collect();
         let mut after = None;
         loop {
             let page = self
@@ -335,7 +367,7 @@ impl CloudEventService for SourceService {
         }
         self.context
             .telemetry
-            .grpc_call("Subscribe", &source, Code::Ok, std::time::Duration::ZERO);
+            .grpc_call("Subscribe", &source, Code::Ok, Duration::ZERO);
         let counted = (
             connection.subscribed(),
             self.context.telemetry.source_client(&source),

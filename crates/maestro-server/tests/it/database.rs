@@ -76,6 +76,37 @@ async fn f56_a_database_that_freezes_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_status_resync_that_was_accepted_is_answered_once_the_database_is_back() {
+    let database_server = Postgres::start().await.unwrap();
+    let mut config = on(&database_server.database().await.unwrap());
+    config.database_timeout = Duration::from_millis(500);
+    let server = Server::start(impatient(config)).await;
+    server.cluster("c1").await;
+    let (source, agent) = (server.source("s1").await, server.agent("c1").await);
+    let mut specs = agent.join(&[]).await;
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    let spec = specs.next().await;
+    agent.applied(&spec).await.unwrap();
+
+    database_server.pause().await.unwrap();
+    ready(&server, false).await;
+    let mut statuses = source.subscribe().await;
+    let everything = event_wire::codec::source::status_resync_request(
+        &source.id,
+        Vec::new(),
+        event_wire::Stamp::now(),
+    );
+    source.publish(everything).await.unwrap();
+    // Long enough for the first comparison to have failed.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    database_server.resume().await.unwrap();
+    assert_eq!(statuses.next().await.id, "r1");
+}
+
+#[tokio::test]
 async fn a_database_that_crashes_loses_nothing_that_was_acknowledged() {
     let database_server = Postgres::start().await.unwrap();
     let config = on(&database_server.database().await.unwrap());
