@@ -19,6 +19,8 @@ use super::wire::{self, Connection, SpecParts};
 
 /// The server sends a heartbeat every second; a stream that is silent for so long is given up, seconds.
 pub const SILENCE: f64 = 4.0;
+/// How long an agent waits for the answer to a report before it reports again. Short, so that servers get what agents have given up.
+const REPORT: Duration = Duration::from_millis(1500);
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -111,13 +113,18 @@ impl Agent {
         &self.0.moods
     }
 
-    /// Its process starts again with a clock that is so much ahead of the real one (negative: behind).
+    /// Its process starts again with a clock that is so much ahead or behind of the real one, and reports on everything.
     pub fn set_clock(&self, ahead: Duration, behind: Duration) {
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.0
             .clock
             .store(millis(ahead) - millis(behind), Ordering::Relaxed);
         *self.sequences() = SequenceGenerator::new();
+        let mut works = self.works();
+        let held: Vec<String> = works.held.keys().cloned().collect();
+        works.due.extend(held);
+        drop(works);
+        self.0.due.notify_one();
     }
 
     /// What it has, what it lost, and whether it is connected.
@@ -374,7 +381,7 @@ impl Agent {
             deleted: work.deleting,
         };
         let op = recorder.invoke(cluster, Call::Report(report));
-        let outcome = wire::outcome(&connection.publish(event).await);
+        let outcome = wire::outcome(&connection.publish_within(event, REPORT).await);
         recorder.finish(op, outcome.clone());
         let mut works = self.works();
         let Some(held) = works.held.get_mut(id) else {

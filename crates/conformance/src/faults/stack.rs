@@ -106,12 +106,14 @@ impl Stack {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(2))
             .build()?;
-        let (mut links, mut servers) = (Vec::new(), Vec::new());
+        let (mut links, mut servers, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..options.servers {
             let link = Proxy::start(&target).await?;
+            let ports = free_ports(&mut taken)?;
             servers.push(Arc::new(Server::new(
                 &options,
                 index,
+                ports,
                 &link.address(),
                 name.name(),
             )?));
@@ -214,14 +216,13 @@ impl Stack {
 }
 
 impl Server {
-    fn new(options: &Options, index: usize, link: &str, database: &str) -> anyhow::Result<Self> {
-        let mut ports = Vec::new();
-        for _ in 0..5 {
-            ports.push(free_port(index, &ports)?);
-        }
-        let &[rest, grpc, broker, health, metrics] = ports.as_slice() else {
-            anyhow::bail!("five ports are needed");
-        };
+    fn new(
+        options: &Options,
+        index: usize,
+        [rest, grpc, broker, health, metrics]: [u16; 5],
+        link: &str,
+        database: &str,
+    ) -> anyhow::Result<Self> {
         let mut command = vec![options.binary.display().to_string()];
         let file = options.binary.file_name().unwrap_or_default();
         let hyperfleet = file.to_string_lossy().starts_with("hyperfleet");
@@ -378,15 +379,20 @@ fn end(guard: Option<(Child, ChildStdin)>) {
     }
 }
 
-/// A port that nobody listens on, from a place on that is different for every process and server.
-fn free_port(index: usize, taken: &[u16]) -> anyhow::Result<u16> {
-    let count = PORTS.end - PORTS.start;
-    let noise = RandomState::new().hash_one((std::process::id(), index));
-    let first = u16::try_from(noise % u64::from(count)).unwrap_or_default();
-    (0..count)
-        .map(|step| PORTS.start + (first + step) % count)
-        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .with_context(|| format!("no free port between {} and {}", PORTS.start, PORTS.end))
+/// Ports that nobody listens on and that weren't given out before, from a random place on.
+fn free_ports(taken: &mut Vec<u16>) -> anyhow::Result<[u16; 5]> {
+    let mut ports = [0; 5];
+    for port in &mut ports {
+        let count = PORTS.end - PORTS.start;
+        let noise = RandomState::new().hash_one(std::process::id());
+        let first = u16::try_from(noise % u64::from(count)).unwrap_or_default();
+        *port = (0..count)
+            .map(|step| PORTS.start + (first + step) % count)
+            .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .with_context(|| format!("no free port between {} and {}", PORTS.start, PORTS.end))?;
+        taken.push(*port);
+    }
+    Ok(ports)
 }
 
 /// The Go server reads the parts of its database's address from files.

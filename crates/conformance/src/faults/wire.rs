@@ -44,11 +44,23 @@ impl Connection {
     /// # Errors
     /// What the server or the connection says.
     pub async fn publish(&self, event: Event) -> Result<Option<i64>, Status> {
+        self.publish_within(event, self.patience).await
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// As [`Connection::publish`].
+    pub async fn publish_within(
+        &self,
+        event: Event,
+        patience: Duration,
+    ) -> Result<Option<i64>, Status> {
         let request = PublishRequest {
             event: Some(CloudEvent::from(event)),
         };
         let mut client = self.client.clone();
-        let response = tokio::time::timeout(self.patience, client.publish(request))
+        let response = tokio::time::timeout(patience, client.publish(request))
             .await
             .map_err(|_| Status::deadline_exceeded("no answer in time"))??;
         let last = response.metadata().get(LAST_SEQUENCE);

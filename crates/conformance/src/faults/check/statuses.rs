@@ -27,6 +27,7 @@ pub(super) fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         for read in reads.iter() {
             accepted_stay(index, read, found);
             made_by_agent(&reported, read, found);
+            of_this_life(read, found);
         }
     }
     for stream in index.streams.values() {
@@ -124,6 +125,19 @@ fn made_by_agent(
         && !reported.contains(&(read.id, seen.version, seen.sequence))
     {
         let text = format!("{} shows {}, which no agent reported", read.id, show(seen));
+        found.push(Violation::new(Invariant::I8, read.returned, read.id, text));
+    }
+}
+
+/// A status is about the life that it is shown with.
+fn of_this_life(read: &Read<'_>, found: &mut Vec<Violation>) {
+    if let Some((life, Some(seen))) = life_and_status(read)
+        && let Some(tag) = seen.tag.filter(|tag| tag.life != life)
+    {
+        let text = format!(
+            "life {life} of {} shows a status of life {}",
+            read.id, tag.life
+        );
         found.push(Violation::new(Invariant::I8, read.returned, read.id, text));
     }
 }

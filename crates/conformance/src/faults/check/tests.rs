@@ -750,6 +750,33 @@ fn i8_statuses_are_made_by_agents() {
 }
 
 #[test]
+fn i8_a_status_is_about_its_own_life() {
+    let tell = |status_of: u32| {
+        let mut story = Story::new();
+        let first = story.create(1);
+        story.report(first, 1, 10);
+        story.delete(1);
+        story.farewell(first);
+        let second = story.create(2);
+        story.report(second, 1, 20);
+        let status = if status_of == 1 {
+            // Delivered late, and taken for one of the new life.
+            story.report(first, 1, 30);
+            seen(first, 1, 30)
+        } else {
+            seen(second, 1, 20)
+        };
+        story.get(Some(Row {
+            status: Some(status),
+            ..row(second, 1)
+        }));
+        story.found()
+    };
+    assert_eq!(tell(1), [Invariant::I8]);
+    assert_eq!(tell(2), []);
+}
+
+#[test]
 fn i9_queues_are_bounded() {
     let tell = |count, events: usize, open| {
         let mut story = Story::new();
