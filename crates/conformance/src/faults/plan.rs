@@ -262,7 +262,10 @@ impl fmt::Display for Fault {
             Self::StallAgent(agent) => write!(f, "stall agent {agent}"),
             Self::MoveAgent(agent) => write!(f, "move agent {agent} between the servers"),
             Self::LossyAgent(agent, percent) => {
-                write!(f, "agent {agent} loses {percent} % of specs and last reports")
+                write!(
+                    f,
+                    "agent {agent} loses {percent} % of specs and last reports"
+                )
             }
             Self::StatusStorm(agent) => write!(f, "agent {agent} repeats its statuses"),
             Self::ClockStep(agent, seconds) => {
