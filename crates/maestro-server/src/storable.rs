@@ -20,7 +20,7 @@ pub enum NotStorable {
 /// Digits of a number, at most: far more than a 64-bit float has.
 const MAX_DIGITS: usize = 1000;
 /// The largest power of ten that a number is written with, either way: those of 64-bit floats end earlier.
-const MAX_EXPONENT: i32 = 400;
+const MAX_EXPONENT: u32 = 400;
 /// `jsonb` writes powers of ten out as zeros; bytes that an event may grow by through that.
 const MAX_GROWTH: usize = 1024 * 1024;
 
@@ -140,10 +140,11 @@ fn number(token: &str) -> Result<usize, NotStorable> {
     };
     let exponent = exponent.trim_start_matches('+').parse().ok();
     let exponent: i32 = exponent.ok_or(NotStorable::Number)?;
-    if exponent.abs() > MAX_EXPONENT {
+    let zeros = exponent.unsigned_abs();
+    if zeros > MAX_EXPONENT {
         return Err(NotStorable::Number);
     }
-    Ok(usize::try_from(exponent.abs()).unwrap_or_default())
+    Ok(usize::try_from(zeros).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -160,6 +161,7 @@ mod tests {
             ),
             (r#"{"a\\":1e5,"b\"":"\\\"1e999999"}"#.to_owned(), Ok(())),
             (r#"{"a":1e401}"#.to_owned(), Err(NotStorable::Number)),
+            (r#"{"a":1e-2147483648}"#.to_owned(), Err(NotStorable::Number)),
             (
                 r#"{"a":"x\\", "b": 1e-99999999999 }"#.to_owned(),
                 Err(NotStorable::Number),
