@@ -90,7 +90,7 @@ impl Writer {
                 Waiting {
                     operation,
                     answer,
-                    since: Instant::now(),
+                    busy_since: None,
                 },
             )
             .await;
@@ -157,16 +157,18 @@ impl Worker {
         };
         let until = now();
         let mut busy = 0;
-        for ((lane, waiting), slot) in taken.into_iter().zip(slots) {
+        for ((lane, mut waiting), slot) in taken.into_iter().zip(slots) {
             let id = waiting.operation.id().clone();
             match slot {
-                Ok(Slot::Busy) if waiting.since.elapsed() < BUSY_LIMIT => {
-                    busy += 1;
-                    self.lanes.put_back(lane, waiting);
-                }
                 Ok(Slot::Busy) => {
-                    let error = Error::unavailable("another server holds the resource");
-                    let _ = waiting.answer.send(Err(error.into()));
+                    let since = *waiting.busy_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < BUSY_LIMIT {
+                        busy += 1;
+                        self.lanes.put_back(lane, waiting);
+                    } else {
+                        let error = Error::unavailable("another server holds the resource");
+                        let _ = waiting.answer.send(Err(error.into()));
+                    }
                 }
                 Ok(Slot::Decided { outcome, change }) => {
                     if let Ok(done) = &outcome {

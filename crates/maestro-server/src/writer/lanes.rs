@@ -35,7 +35,8 @@ pub enum Lane {
 pub(super) struct Waiting {
     pub(super) operation: Operation,
     pub(super) answer: oneshot::Sender<Result<Done, WriteError>>,
-    pub(super) since: Instant,
+    /// Since when another server holds its row.
+    pub(super) busy_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -237,7 +238,7 @@ mod tests {
             Waiting {
                 operation,
                 answer,
-                since: Instant::now(),
+                busy_since: None,
             },
             false,
         );

@@ -137,6 +137,13 @@ async fn f22_a_resync_survives_a_lost_listener() {
         .unwrap();
     let mut specs = two.agent("c1").await.subscribe().await;
     let elsewhere = one.agent("c1").await;
+    // F23: a listener in a transaction would fill the queue of notifications.
+    let db = session(&config).await;
+    let listeners = "select count(*) from pg_stat_activity where query like 'listen%'";
+    assert_eq!(
+        number(&db, &format!("{listeners} and xact_start is not null")).await,
+        0
+    );
     server
         .terminate_sessions("query like 'listen%'")
         .await
