@@ -115,7 +115,7 @@ fn binary(message: proto::CloudEvent) -> Result<Event, Error> {
             }
             continue;
         }
-        let Some(name) = key.strip_prefix(PREFIX) else {
+        let Some(name) = key.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
             continue;
         };
         let Some(attr) = value.attr else {
@@ -128,7 +128,7 @@ fn binary(message: proto::CloudEvent) -> Result<Event, Error> {
                 .map(str::to_owned)
                 .map_err(|why| invalid(&key, why))
         };
-        match name {
+        match name.as_str() {
             "id" => id = text()?,
             "source" => source = text()?,
             "type" => event_type = text()?,
@@ -152,7 +152,7 @@ fn binary(message: proto::CloudEvent) -> Result<Event, Error> {
         source,
         event_type: event_type.parse()?,
         time,
-        content_type,
+        content_type: not_an_event(content_type)?,
         data_schema,
         subject,
         extensions,
@@ -163,14 +163,28 @@ fn binary(message: proto::CloudEvent) -> Result<Event, Error> {
     })
 }
 
-/// Lower-case name of an extension: letters and digits only.
+/// Lower-case name of an extension: letters and digits only, and none of the names that the JSON form has for other things.
 pub(crate) fn extension_name(name: &str) -> Result<String, Error> {
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let lower = name.to_ascii_lowercase();
+    if !plain || stored::STANDARD_KEYS.contains(&lower.as_str()) {
         return Err(Error::ExtensionName {
             name: name.to_owned(),
         });
     }
-    Ok(name.to_ascii_lowercase())
+    Ok(lower)
+}
+
+/// The content type of an event's data, which may not be an event again: the next reader would take the data for the event, with
+/// a source and a resource that nobody has checked.
+pub(crate) fn not_an_event(content_type: Option<String>) -> Result<Option<String>, Error> {
+    match content_type {
+        Some(text) if text.starts_with(STRUCTURED) => Err(invalid(
+            CONTENT_TYPE,
+            "the data of an event can't be an event",
+        )),
+        other => Ok(other),
+    }
 }
 
 fn invalid(key: &str, why: impl Into<String>) -> Error {

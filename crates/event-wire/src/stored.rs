@@ -12,7 +12,10 @@ use manifestwork::manifest::compact;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    Attribute, Error, Event, attribute::name, convert::extension_name, event::SPEC_VERSION,
+    Attribute, Error, Event,
+    attribute::name,
+    convert::{extension_name, not_an_event},
+    event::SPEC_VERSION,
 };
 
 /// An event as JSON text.
@@ -157,7 +160,7 @@ pub fn from_str(text: &str) -> Result<Event, Error> {
         source: required("source")?,
         event_type: required("type")?.parse()?,
         time,
-        content_type: take("datacontenttype")?.filter(|text| !text.is_empty()),
+        content_type: not_an_event(take("datacontenttype")?.filter(|text| !text.is_empty()))?,
         data_schema: take("dataschema")?.filter(|text| !text.is_empty()),
         subject: take("subject")?.filter(|text| !text.is_empty()),
         extensions,
@@ -173,7 +176,8 @@ pub fn from_json(value: &Value) -> Result<Event, Error> {
     from_str(&value.to_string())
 }
 
-const STANDARD_KEYS: [&str; 10] = [
+/// Names of the JSON form that are no extensions.
+pub(crate) const STANDARD_KEYS: [&str; 10] = [
     "specversion",
     "id",
     "source",

@@ -145,6 +145,47 @@ fn extension_names_are_letters_and_digits() {
 }
 
 #[test]
+fn names_of_the_json_form_are_no_extensions() {
+    for key in ["ce-data", "ce-Data", "ce-DATA"] {
+        let error = read(&[(key, text("x"))]).unwrap_err();
+        assert!(
+            matches!(error, Error::ExtensionName { .. }),
+            "{key}: {error}"
+        );
+    }
+    // Stored under `time`, text that is no time would make a row that nobody can read.
+    let error = read(&[("ce-Time", text("never"))]).unwrap_err();
+    assert!(matches!(error, Error::InvalidAttribute { .. }), "{error}");
+    let event = read(&[("ce-ID", text("other")), ("ce-Subject", text("x"))]).unwrap();
+    assert_eq!(
+        (event.id.as_str(), event.subject.as_deref()),
+        ("other", Some("x"))
+    );
+    assert!(event.extensions.is_empty());
+    let stored = r#"{"id":"i","source":"s","type":"a.b.c.spec.x","Time":"never"}"#;
+    assert!(event_wire::stored::from_str(stored).is_err());
+}
+
+#[test]
+fn the_data_of_an_event_is_no_event() {
+    let inner =
+        r#"{"specversion":"1.0","id":"i","source":"victim","type":"a.b.c.spec.x","manifests":[]}"#;
+    let mut message = message(&[("ce-datacontenttype", text("application/cloudevents+json"))]);
+    message.data = Some(Data::BinaryData(Bytes::from(inner)));
+    let error = Event::try_from(message).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the data of an event can't be an event"),
+        "the next reader would take the data for the event: {error}"
+    );
+    let stored = format!(
+        r#"{{"id":"i","source":"s","type":"a.b.c.spec.x","datacontenttype":"application/cloudevents+json","data":{inner}}}"#
+    );
+    assert!(event_wire::stored::from_str(&stored).is_err());
+}
+
+#[test]
 fn data_is_read_from_binary_data_only() {
     let with = |data| {
         Event::try_from(CloudEvent {
