@@ -16,3 +16,12 @@ pub const MAX_TERMS: usize = 128;
 
 /// Values in one list.
 pub const MAX_LIST: usize = 1000;
+
+/// Steps of one path into a JSON document. Databases nest an expression per step, and give up at some depth.
+pub const MAX_STEPS: usize = 32;
+
+/// Arithmetic operators in one operand, for the same reason.
+pub const MAX_OPERATORS: usize = 32;
+
+/// Values in one document after `@>`, at all levels together.
+pub const MAX_CONTAINED: usize = 100;

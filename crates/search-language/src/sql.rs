@@ -438,23 +438,26 @@ fn coerce(literal: &Literal, kind: Kind, field: &Field) -> Result<Param, Error> 
     }
 }
 
-/// A moment as people write it: RFC 3339, a date, or date and time without a zone, which is then UTC.
+/// A moment as people write it: RFC 3339, a date, or date and time without a zone, which is then UTC. Years begin with 1: not every
+/// database knows all that came before.
 fn moment(text: &str) -> Option<Timestamp> {
+    const FIRST_SECOND: i64 = -62_135_596_800;
     let text = text.trim();
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Some(moment);
-    }
-    let civil = text
-        .parse::<jiff::civil::DateTime>()
-        .or_else(|_| {
-            text.parse::<jiff::civil::Date>()
-                .map(|date| date.at(0, 0, 0, 0))
-        })
-        .ok()?;
-    civil
-        .to_zoned(jiff::tz::TimeZone::UTC)
+    let civil = || {
+        let civil = text
+            .parse::<jiff::civil::DateTime>()
+            .or_else(|_| {
+                text.parse::<jiff::civil::Date>()
+                    .map(|date| date.at(0, 0, 0, 0))
+            })
+            .ok()?;
+        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    };
+    text.parse::<Timestamp>()
         .ok()
-        .map(|zoned| zoned.timestamp())
+        .or_else(civil)
+        .filter(|moment| moment.as_second() >= FIRST_SECOND)
 }
 
 /// A pattern that ends in a lone backslash escapes nothing; PostgreSQL would fail at run time.

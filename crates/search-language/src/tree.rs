@@ -122,6 +122,18 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// The comparison that means the same with its sides exchanged.
+    #[must_use]
+    pub fn turned_around(self) -> Self {
+        match self {
+            Self::Equal | Self::NotEqual => self,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+
     /// In SQL.
     pub fn sql(self) -> &'static str {
         match self {

@@ -318,6 +318,55 @@ fn hyperfleet_searches_have_labels_with_dots_slashes_and_hyphens() {
     assert_eq!(error.column(), Some(15), "{error}");
 }
 
+#[test]
+fn a_literal_on_the_left_means_the_same_in_the_hyperfleet_grammar() {
+    let sql = |text: &str| {
+        let expr = hyperfleet::parse(text).unwrap();
+        render(&expr, Dialect::Sqlite, &Bundles, 1).unwrap()
+    };
+    for (turned, straight) in [
+        ("'x' = name", "name = 'x'"),
+        ("\"a\" != name", "name != \"a\""),
+        ("5 < version", "version > 5"),
+        ("5 >= version and 'x'=name", "version <= 5 and name='x'"),
+    ] {
+        assert_eq!(sql(turned), sql(straight), "{turned}");
+    }
+    assert!(hyperfleet::parse("'True' = status.conditions.Reconciled").is_ok());
+    assert!(hyperfleet::parse("'a' = 'b'").is_err());
+    assert!(hyperfleet::parse("'a' in name").is_err());
+    assert!(
+        maestro::parse("'a' = name").is_err(),
+        "upstream's refuses it"
+    );
+}
+
+#[test]
+fn what_databases_give_up_on_is_refused_before() {
+    for (at_most, more) in [
+        (
+            format!("version{} = 1", " * 2".repeat(32)),
+            format!("version{} = 1", " * 2".repeat(33)),
+        ),
+        (
+            format!("payload{} ->> 'a' = 'x'", "->'a'".repeat(31)),
+            format!("payload{} ->> 'a' = 'x'", "->'a'".repeat(32)),
+        ),
+        (
+            format!("payload @> '[{}]'", ["1"; 99].join(",")),
+            format!("payload @> '[{}]'", ["1"; 100].join(",")),
+        ),
+    ] {
+        assert!(maestro::parse(&at_most).is_ok(), "{at_most}");
+        assert!(
+            matches!(maestro::parse(&more), Err(search_language::Error::Limit(_))),
+            "{more}"
+        );
+    }
+    let early = maestro::parse("created_at > '-000001-01-01T00:00:00Z'").unwrap();
+    assert!(render(&early, Dialect::Postgres, &Bundles, 1).is_err());
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,80}") {

@@ -1,7 +1,7 @@
 //! The recursive descent that all grammars share: `or` binds weaker than `and`, which binds weaker than `not`.
 
 use super::scanner::{Escape, Scanner};
-use super::{MAX_DEPTH, MAX_LIST, MAX_TERMS};
+use super::{MAX_CONTAINED, MAX_DEPTH, MAX_LIST, MAX_OPERATORS, MAX_STEPS, MAX_TERMS};
 use crate::Error;
 use crate::tree::{Arithmetic, Comparison, Expr, Field, Literal, Operand, Test};
 
@@ -28,6 +28,8 @@ pub(super) struct Particulars {
     pub arithmetic: bool,
     /// Identifiers are lower-cased.
     pub lower_case: bool,
+    /// `'x' = field` means `field = 'x'`.
+    pub literal_first: bool,
 }
 
 pub(super) fn parse(text: &str, particulars: Particulars) -> Result<Expr, Error> {
@@ -107,10 +109,31 @@ impl Parser {
                 "more than {MAX_TERMS} conditions in one search"
             )));
         }
+        if let Some(test) = self.turned_around()? {
+            return Ok(test);
+        }
         let operand = self.operand()?;
         let is_document = matches!(&operand, Operand::Field(field) if !field.path.is_empty());
         let test = self.right_side(is_document)?;
         Ok(Expr::Test { operand, test })
+    }
+
+    /// A comparison whose literal comes first, as if it came last.
+    fn turned_around(&mut self) -> Result<Option<Expr>, Error> {
+        let literal = self.particulars.literal_first
+            && self.scanner.peek().is_some_and(|c| {
+                self.particulars.text_quotes.contains(c) || c.is_ascii_digit() || "+-".contains(c)
+            });
+        if !literal {
+            return Ok(None);
+        }
+        let literal = self.literal()?;
+        let Some(comparison) = self.comparison() else {
+            return Err(self.unexpected("a comparison"));
+        };
+        let operand = Operand::Field(self.field()?);
+        let test = Test::Compare(comparison.turned_around(), literal);
+        Ok(Some(Expr::Test { operand, test }))
     }
 
     fn right_side(&mut self, is_document: bool) -> Result<Test, Error> {
@@ -160,19 +183,8 @@ impl Parser {
         if negated {
             return Err(self.unexpected("in, like or between after not"));
         }
-        for (symbol, comparison) in [
-            ("==", Comparison::Equal),
-            ("<=", Comparison::LessOrEqual),
-            (">=", Comparison::GreaterOrEqual),
-            ("<>", Comparison::NotEqual),
-            ("!=", Comparison::NotEqual),
-            ("=", Comparison::Equal),
-            ("<", Comparison::Less),
-            (">", Comparison::Greater),
-        ] {
-            if self.scanner.take(symbol) {
-                return Ok(Test::Compare(comparison, self.literal()?));
-            }
+        if let Some(comparison) = self.comparison() {
+            return Ok(Test::Compare(comparison, self.literal()?));
         }
         if self.particulars.arithmetic {
             // The older grammar has regular expressions, and no database language for them.
@@ -195,10 +207,28 @@ impl Parser {
         Err(self.unexpected(expected))
     }
 
+    fn comparison(&mut self) -> Option<Comparison> {
+        [
+            ("==", Comparison::Equal),
+            ("<=", Comparison::LessOrEqual),
+            (">=", Comparison::GreaterOrEqual),
+            ("<>", Comparison::NotEqual),
+            ("!=", Comparison::NotEqual),
+            ("=", Comparison::Equal),
+            ("<", Comparison::Less),
+            (">", Comparison::Greater),
+        ]
+        .into_iter()
+        .find_map(|(symbol, comparison)| self.scanner.take(symbol).then_some(comparison))
+    }
+
     fn contains(&mut self) -> Result<Test, Error> {
         let at = self.scanner.position();
         let text = self.text()?;
         match serde_json::from_str(&text) {
+            Ok(value) if values(&value) > MAX_CONTAINED => Err(Error::Limit(format!(
+                "more than {MAX_CONTAINED} values after @>"
+            ))),
             Ok(value) => Ok(Test::Contains(value)),
             Err(error) => Err(Error::syntax(at, format!("not JSON after @>: {error}"))),
         }
@@ -206,7 +236,7 @@ impl Parser {
 
     fn operand(&mut self) -> Result<Operand, Error> {
         let mut left = self.primary()?;
-        loop {
+        for operators in 0.. {
             let at = self.scanner.position();
             let Some(operator) = self.arithmetic_operator() else {
                 return Ok(left);
@@ -216,6 +246,11 @@ impl Parser {
                     at,
                     "unsupported comparison operator: arithmetic is not supported",
                 ));
+            }
+            if operators == MAX_OPERATORS {
+                return Err(Error::Limit(format!(
+                    "more than {MAX_OPERATORS} operators in one computation"
+                )));
             }
             let right = match self.scanner.number() {
                 number if number.is_empty() => self.primary()?,
@@ -227,6 +262,7 @@ impl Parser {
                 right: Box::new(right),
             };
         }
+        Ok(left)
     }
 
     fn arithmetic_operator(&mut self) -> Option<Arithmetic> {
@@ -283,6 +319,11 @@ impl Parser {
                     step_at,
                     format!("a path step can't be {step:?}"),
                 ));
+            }
+            if path.len() == MAX_STEPS {
+                return Err(Error::Limit(format!(
+                    "more than {MAX_STEPS} steps in one path"
+                )));
             }
             path.push(step);
             if last {
@@ -416,6 +457,16 @@ impl Parser {
             self.scanner.position(),
             format!("expected {expected}, found {found}"),
         )
+    }
+}
+
+/// Values in a document, itself included.
+fn values(document: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match document {
+        Value::Object(members) => 1 + members.values().map(values).sum::<usize>(),
+        Value::Array(elements) => 1 + elements.iter().map(values).sum::<usize>(),
+        _ => 1,
     }
 }
 

@@ -42,4 +42,5 @@ const PARTICULARS: Particulars = Particulars {
     units: true,
     arithmetic: false,
     lower_case: false,
+    literal_first: true,
 };

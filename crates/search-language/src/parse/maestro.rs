@@ -50,6 +50,7 @@ const PLAIN: Particulars = Particulars {
     units: false,
     arithmetic: true,
     lower_case: false,
+    literal_first: false,
 };
 
 const JSON: Particulars = Particulars {
@@ -63,4 +64,5 @@ const JSON: Particulars = Particulars {
     units: false,
     arithmetic: false,
     lower_case: true,
+    literal_first: false,
 };

@@ -54,9 +54,13 @@ fn numbers(test: &Test) -> Option<Vec<f64>> {
 
 fn number(value: &str, test: &Test, numbers: &[f64], writer: &mut Writer) -> Result<(), Error> {
     let left = match writer.dialect() {
+        // JSON numbers may be beyond a double's range, where a cast is an error and not a large number.
         Dialect::Postgres => {
             format!(
-                "(case when jsonb_typeof({value}) = 'number' then ({value} #>> '{{}}')::double precision end)"
+                "(case when jsonb_typeof({value}) is distinct from 'number' then null \
+                 when abs(({value})::numeric) between 1e-300 and 1e308 then ({value})::double precision \
+                 when abs(({value})::numeric) < 1 then 0 \
+                 when ({value})::numeric > 0 then 'Infinity' else '-Infinity' end)"
             )
         }
         Dialect::Sqlite => {
