@@ -1,26 +1,17 @@
 //! The client and its handles.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use event_wire::trace::TraceContext;
-use manifestwork::{Executor, ManifestWork};
-
 use tokio::sync::Semaphore;
 
 use crate::{
-    Bundles, Config, Consumers, Error, Works, grpc::Grpc, rest::Rest, token::TokenSource,
-    watch::feed::Feed,
+    Bundles, Config, Consumers, Error, Works, executors::Executors, grpc::Grpc, rest::Rest,
+    token::TokenSource, watch::feed::Feed,
 };
 
-/// Executors that are remembered at most.
-const MAX_EXECUTORS: usize = 10_000;
 /// Pages that the watches of one client ask for at the same time.
 const LISTS_AT_ONCE: usize = 4;
-
-type Executors = HashMap<String, (i64, Executor)>;
 
 /// A connection to one Maestro under one source id. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -38,8 +29,8 @@ pub(crate) struct Shared {
     pub(crate) feed: Feed,
     /// Turns of watches that list.
     pub(crate) lists: Semaphore,
-    /// Version and executor by resource id, as last sent or seen: upstream's REST API doesn't show executors.
-    executors: Mutex<Executors>,
+    /// What upstream's REST API doesn't show.
+    pub(crate) executors: Executors,
 }
 
 // === impl Client ===
@@ -70,7 +61,7 @@ impl Client {
                 grpc,
                 feed: Feed::new(),
                 lists: Semaphore::new(LISTS_AT_ONCE),
-                executors: Mutex::default(),
+                executors: Executors::default(),
             }),
             operation_id: None,
             trace: None,
@@ -131,32 +122,6 @@ impl Client {
 
     pub(crate) fn trace(&self) -> Option<&TraceContext> {
         self.trace.as_deref()
-    }
-
-    pub(crate) fn remember_executor(&self, work: &ManifestWork, version: i64) {
-        let mut executors = self.executors();
-        let Some(executor) = &work.spec.executor else {
-            executors.remove(&work.metadata.uid);
-            return;
-        };
-        if executors.len() >= MAX_EXECUTORS {
-            executors.clear();
-        }
-        executors.insert(work.metadata.uid.clone(), (version, executor.clone()));
-    }
-
-    /// The executor of a work at the version that the work has; none if that version was never seen.
-    pub(crate) fn remembered_executor(&self, work: &ManifestWork) -> Option<Executor> {
-        let executors = self.executors();
-        let (version, executor) = executors.get(&work.metadata.uid)?;
-        (*version == work.metadata.generation).then(|| executor.clone())
-    }
-
-    fn executors(&self) -> std::sync::MutexGuard<'_, Executors> {
-        self.shared
-            .executors
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

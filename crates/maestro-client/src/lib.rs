@@ -8,6 +8,56 @@
 //!  Works::{get, list}, Consumers, Bundles ──GET──► REST 8000 ────┘
 //! ```
 //!
+//! ```no_run
+//! use maestro_client::{Client, Config, Error, WatchEvent, WatchOptions};
+//! use manifestwork::ManifestWork;
+//! use serde_json::json;
+//!
+//! # async fn example() -> Result<(), Error> {
+//! // Nothing is connected yet. TLS, token and time limits are fields of the config.
+//! let client = Client::new(Config {
+//!     rest_url: "http://localhost:8000".into(),
+//!     grpc_address: "localhost:8090".into(),
+//!     source_id: "my-controller".into(),
+//!     ..Config::default()
+//! })?;
+//! let works = client.works("cluster1");
+//!
+//! let mut work = ManifestWork::new("cluster1", "greeting");
+//! work.spec.workload.manifests.push(
+//!     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting", "namespace": "default"}, "data": {"text": "hello"}}).into(),
+//! );
+//! // Creates, updates, or finds that there is nothing to do.
+//! works.apply(&work).await?;
+//!
+//! // Changes a part: based on the version that is read, again on a fresh copy if somebody else was faster.
+//! works.edit("greeting", |work| {
+//!     work.metadata.labels.insert("team".into(), "blue".into());
+//! }).await?;
+//!
+//! // First what is there, then every change, over reconnects; never twice, never backwards.
+//! let mut watch = works.watch(WatchOptions::default());
+//! while let Some(event) = watch.next_event().await {
+//!     match event {
+//!         WatchEvent::Added(work) | WatchEvent::Modified(work) => println!("{}: {:?}", work.metadata.name, work.status.conditions),
+//!         WatchEvent::Deleted(work) => println!("{} is gone", work.metadata.name),
+//!         WatchEvent::Synced => println!("that is all there is"),
+//!         WatchEvent::Interrupted(error) => println!("going on trying: {}", error.0),
+//!     }
+//! }
+//!
+//! // Errors have a class: what to do next follows from it.
+//! match works.create(&work).await {
+//!     Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+//!     Err(error) if error.is_retryable() => println!("later: {error}"),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/follow.rs` is a whole program.
+//!
 //! Reading order:
 //! - [`config`]: addresses, source id, TLS, token, time limits
 //! - [`client`]: [`Client`] and its handles
@@ -26,6 +76,7 @@ pub mod client;
 pub mod config;
 pub mod consumers;
 pub mod error;
+mod executors;
 pub mod explain;
 mod grpc;
 pub mod patch;

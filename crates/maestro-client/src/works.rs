@@ -9,6 +9,7 @@ use crate::{
     Client, Error, LabelSelector, Patch, Watch, WatchOptions,
     backoff::{self, Backoff},
     bundle::{Bundle, Pages, quotable},
+    executors,
     grpc::Failure,
     patch, plan,
 };
@@ -143,6 +144,39 @@ impl Works {
     /// # Errors
     /// Not found, or the call failed.
     pub async fn get(&self, name: &str) -> Result<ManifestWork, Error> {
+        Ok(self.with_executor(self.bundle(name).await?))
+    }
+
+    /// A work of which a part will be changed: everything else must be as the server has it.
+    async fn get_whole(&self, name: &str) -> Result<ManifestWork, Error> {
+        let bundle = self.bundle(name).await?;
+        let executors = &self.client.shared.executors;
+        // Whoever tells the source tells the executor as well.
+        let told = bundle.executor.is_some() || bundle.source.is_some();
+        let reported = bundle.status.is_some();
+        let mut work = self.with_executor(bundle);
+        if told || executors.of(&work).is_some() {
+            return Ok(work);
+        }
+        let learnt = if reported {
+            executors::by_report(&self.client, &work).await
+        } else {
+            None
+        };
+        match learnt {
+            Some(executor) => {
+                work.spec.executor = executor;
+                executors.remember(&work, work.metadata.generation);
+            }
+            None => tracing::warn!(
+                manifestwork = name,
+                "the server doesn't tell whether the work has an executor; a change leaves it without"
+            ),
+        }
+        Ok(work)
+    }
+
+    async fn bundle(&self, name: &str) -> Result<Bundle, Error> {
         let id = self.id(name)?;
         let bundle = self
             .client
@@ -161,7 +195,7 @@ impl Works {
         {
             return Err(not_found(name));
         }
-        Ok(self.with_executor(bundle))
+        Ok(bundle)
     }
 
     /// All works, those being deleted included. What is created or deleted meanwhile hides nothing else.
@@ -222,7 +256,7 @@ impl Works {
     /// # Errors
     /// Not found, a conflict, a patch that can't be applied, a rule broken, or the call failed.
     pub async fn patch(&self, name: &str, patch: &Patch) -> Result<ManifestWork, Error> {
-        let existing = self.get(name).await?;
+        let existing = self.get_whole(name).await?;
         let patched = patch::apply(&existing, patch)?;
         let mut update = plan::update_of(&existing, &patched);
         update.metadata.generation = patched.metadata.generation;
@@ -323,7 +357,7 @@ impl Works {
         name: &str,
         change: &mut (impl FnMut(&mut ManifestWork) + Send),
     ) -> Result<ManifestWork, Error> {
-        let existing = self.get(name).await?;
+        let existing = self.get_whole(name).await?;
         let mut desired = existing.clone();
         change(&mut desired);
         desired.metadata.generation = existing.metadata.generation;
@@ -467,9 +501,9 @@ impl Works {
             error,
             repeated: false,
         };
-        let deleting = action == Action::DeleteRequest;
-        let mut event = source::encode_spec(work, action, self.client.source_id(), Stamp::now())
-            .map_err(|error| sure(Error::invalid(error.to_string())))?;
+        let mut event =
+            source::encode_spec(work, action.clone(), self.client.source_id(), Stamp::now())
+                .map_err(|error| sure(Error::invalid(error.to_string())))?;
         if let Some(trace) = self.client.trace() {
             trace.lend_to(&mut event);
         }
@@ -478,17 +512,22 @@ impl Works {
             .grpc
             .publish(&event, &work.metadata.name)
             .await?;
-        if !deleting {
-            self.client
-                .remember_executor(work, work.metadata.generation + 1);
+        let executors = &self.client.shared.executors;
+        match action {
+            Action::CreateRequest => executors.remember(work, 1),
+            Action::UpdateRequest if work.metadata.generation > 0 => {
+                executors.remember(work, work.metadata.generation + 1);
+            }
+            _ => executors.forget(&work.metadata.uid),
         }
         Ok(())
     }
 
-    fn with_executor(&self, bundle: Bundle) -> ManifestWork {
+    /// The work with its executor, if the server tells it or it is remembered.
+    pub(crate) fn with_executor(&self, bundle: Bundle) -> ManifestWork {
         let mut work = ManifestWork::from(bundle);
         if work.spec.executor.is_none() {
-            work.spec.executor = self.client.remembered_executor(&work);
+            work.spec.executor = self.client.shared.executors.of(&work).flatten();
         }
         work
     }

@@ -20,6 +20,9 @@ pub(crate) fn from_status(status: &Status, address: &str, name: &str) -> Error {
         return error;
     }
     let message = || text.to_owned();
+    if lost_connection(status) {
+        return Error::unavailable(format!("{address}: {}", with_causes(status)));
+    }
     match status.code() {
         Code::NotFound => not_found(name),
         Code::AlreadyExists => Error::AlreadyExists {
@@ -44,6 +47,31 @@ pub(crate) fn from_status(status: &Status, address: &str, name: &str) -> Error {
             message: format!("{address}: {}", with_causes(status)),
         },
     }
+}
+
+/// True if the connection broke under the call. The transport tells it with the codes of a server's own failures, but with a cause,
+/// which nothing that a server says has.
+fn lost_connection(status: &Status) -> bool {
+    const WORDS: [&str; 6] = [
+        "broken pipe",
+        "connection reset",
+        "connection closed",
+        "connection aborted",
+        "unexpected end of file",
+        "stream closed",
+    ];
+    if !matches!(status.code(), Code::Unknown | Code::Internal) {
+        return false;
+    }
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let text = error.to_string().to_ascii_lowercase();
+        if error.is::<std::io::Error>() || WORDS.iter().any(|word| text.contains(word)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What a REST error response means.

@@ -18,7 +18,8 @@ use event_wire::{Incoming, Subresource, codec::source, proto::CloudEvent};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use super::mailbox::{Gap, Interest, Link, Mailbox, Report};
+pub(crate) use super::mailbox::Interest;
+use super::mailbox::{Gap, Link, Mailbox, Report};
 use crate::{
     Client, Error,
     backoff::Backoff,
@@ -45,7 +46,7 @@ struct State {
 }
 
 /// A watch's part in the subscription; leaves when it is dropped.
-pub(super) struct Member {
+pub(crate) struct Member {
     client: Client,
     mailbox: Arc<Mailbox>,
     /// Failures that were told.
@@ -74,7 +75,7 @@ impl Feed {
     }
 
     /// Takes part. Must be called within a Tokio runtime.
-    pub(super) fn join(client: &Client, interest: Interest) -> Member {
+    pub(crate) fn join(client: &Client, interest: Interest) -> Member {
         let limit = client.shared.config.watch_buffer;
         let mut state = client.shared.feed.lock();
         state.start_reader(client);
@@ -135,7 +136,7 @@ impl Member {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn open(&mut self) -> Result<u64, Error> {
+    pub(crate) async fn open(&mut self) -> Result<u64, Error> {
         loop {
             match self.mailbox.link() {
                 Link::Open(number) => return Ok(number),
@@ -176,7 +177,7 @@ impl Member {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn next(
+    pub(crate) async fn next(
         &self,
         subscription: u64,
     ) -> Result<Arc<manifestwork::ManifestWork>, Gap> {
@@ -274,9 +275,11 @@ impl Reader {
         }
         match source::decode_status(&event) {
             Ok(work) => {
-                if !work.spec.workload.manifests.is_empty() {
-                    self.client
-                        .remember_executor(&work, work.metadata.generation);
+                let executors = &self.client.shared.executors;
+                if work.is_deleted() {
+                    executors.forget(&work.metadata.uid);
+                } else if !work.spec.workload.manifests.is_empty() {
+                    executors.remember(&work, work.metadata.generation);
                 }
                 Some(Report {
                     work: Arc::new(work),

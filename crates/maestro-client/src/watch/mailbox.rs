@@ -33,7 +33,7 @@ pub(super) struct Report {
 
 /// Why a watch has to list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gap {
+pub(crate) enum Gap {
     /// The subscription is another one, or none.
     Link,
     /// The reader was too slow: reports were dropped.
@@ -42,9 +42,9 @@ pub(super) enum Gap {
 
 /// Which works a watch wants, by what never changes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Interest {
-    pub(super) consumer: Option<String>,
-    pub(super) name: Option<String>,
+pub(crate) struct Interest {
+    pub(crate) consumer: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// The place between the one subscription and one watch.

@@ -128,7 +128,8 @@ impl Round<'_> {
                     .map_err(End::List)?
                 {
                     for bundle in page {
-                        self.output.all(tracker.listed(bundle.into())).await?;
+                        let work = self.works.with_executor(bundle);
+                        self.output.all(tracker.listed(work)).await?;
                     }
                 }
             }

@@ -330,6 +330,31 @@ impl Data {
         Ok(())
     }
 
+    /// Statuses are sent again: of the works that the request names with another hash, or of all.
+    fn resync(&mut self, request: &Event) -> Answer<()> {
+        let list: event_wire::payload::StatusHashList = request.json().unwrap();
+        let again: Vec<Event> = self
+            .rows
+            .iter()
+            .filter(|(id, row)| {
+                row.source == request.source
+                    && (list.status_hashes.is_empty()
+                        || list
+                            .status_hashes
+                            .iter()
+                            .any(|hash| hash.resource_id == **id))
+            })
+            .filter_map(|(_, row)| {
+                let status = row.status.as_ref()?;
+                server::status_for_source(status, &spec_with_times(row)).ok()
+            })
+            .collect();
+        for event in again {
+            self.broadcast(&request.source, &event);
+        }
+        Ok(())
+    }
+
     fn allowed(&mut self, header: Option<&str>) -> bool {
         self.tokens.push(header.map(str::to_owned));
         match &self.token {
@@ -368,6 +393,9 @@ impl CloudEventService for Service {
         let event = Event::try_from(request.into_inner().event.unwrap())
             .map_err(|error| Status::unknown(error.to_string()))?;
         data.published.push(event.clone());
+        if event.event_type.action == Action::ResyncRequest {
+            return data.resync(&event).map(Response::new);
+        }
         if !data.failures.is_empty() {
             let (status, stored) = data.failures.remove(0);
             if stored {

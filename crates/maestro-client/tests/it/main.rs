@@ -6,6 +6,7 @@
     reason = "shared with the CLI's tests, which press other buttons"
 )]
 mod fake;
+mod peer;
 mod security;
 mod watching;
 mod working;

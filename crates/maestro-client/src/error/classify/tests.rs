@@ -161,3 +161,20 @@ fn a_404_is_gone_only_if_maestro_says_so() {
     );
     assert_eq!(rest(401, "").status_reason(), "Unauthorized");
 }
+
+#[test]
+fn f48b_a_connection_that_broke_is_worth_another_try_and_a_failure_of_the_server_is_told_as_such() {
+    let broken =
+        |kind: std::io::ErrorKind| Status::from_error(Box::new(std::io::Error::from(kind)));
+    for status in [
+        broken(std::io::ErrorKind::ConnectionReset),
+        broken(std::io::ErrorKind::BrokenPipe),
+        broken(std::io::ErrorKind::UnexpectedEof),
+    ] {
+        let error = from_status(&status, "a:1", "w");
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    }
+    let said = Status::internal("stream closed because of a broken pipe");
+    let error = from_status(&said, "a:1", "w");
+    assert!(matches!(error, Error::Internal { .. }), "{error:?}");
+}
