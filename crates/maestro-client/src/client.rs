@@ -116,6 +116,12 @@ impl Client {
         &self.shared.config.source_id
     }
 
+    /// Watches that are open; they share one subscription.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.shared.feed.members()
+    }
+
     pub(crate) fn operation_id(&self) -> Option<&str> {
         self.operation_id.as_deref()
     }

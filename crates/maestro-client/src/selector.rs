@@ -9,6 +9,11 @@ use crate::Error;
 /// Most `and`/`or` that upstream's parser takes in a search with labels.
 const MAX_OPERATORS: usize = 10;
 
+/// Most labels in one containment term, and most bytes of all terms: servers have limits on searches, and what isn't sent is
+/// matched here.
+const MAX_CONTAINED: usize = 64;
+const MAX_SEARCH: usize = 8 * 1024;
+
 /// A label selector such as `app=web,env!=test,tier in (a,b),!legacy`. Empty matches everything.
 ///
 /// As in Kubernetes, `!=` and `notin` also match works that lack the label. Servers see that differently, so those terms are
@@ -79,6 +84,7 @@ impl LabelSelector {
                     // The same key twice with different values matches nothing; the second is left to us.
                     if let (Some(value), false) =
                         (values.first(), equal.contains_key(&requirement.key))
+                        && equal.len() < MAX_CONTAINED
                     {
                         equal.insert(requirement.key.clone(), value.clone());
                     }
@@ -100,6 +106,12 @@ impl LabelSelector {
             terms.insert(0, format!("{LABELS}@>'{json}'"));
         }
         terms.truncate(MAX_OPERATORS.saturating_sub(used));
+        let mut size = 0;
+        terms.retain(|term| {
+            let fits = size + term.len() <= MAX_SEARCH;
+            size += if fits { term.len() } else { 0 };
+            fits
+        });
         terms
     }
 }
@@ -292,6 +304,9 @@ mod tests {
             8,
             "the server's parser takes ten operators"
         );
+        let wide: Vec<String> = (0..2000).map(|n| format!("v{n}")).collect();
+        let wide = format!("env in ({}),app=x", wide.join(","));
+        assert_eq!(terms(&wide), [format!(r#"{L}@>'{{"app":"x"}}'"#)], "the rest is matched here");
     }
 
     #[test]

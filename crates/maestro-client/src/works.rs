@@ -203,20 +203,28 @@ impl Works {
     /// # Errors
     /// A call failed.
     pub async fn list(&self, options: &ListOptions) -> Result<Vec<ManifestWork>, Error> {
-        let mut pages = self.pages(&options.label_selector)?;
+        let mut walk = self.walk(&options.label_selector)?;
         let limit = options.limit.unwrap_or(usize::MAX);
         let mut works = Vec::new();
         while works.len() < limit {
-            let Some(page) = pages.next().await? else {
+            let Some(page) = walk.next().await? else {
                 break;
             };
-            let matching = page
-                .into_iter()
-                .map(|bundle| self.with_executor(bundle))
-                .filter(|work| options.label_selector.matches(&work.metadata.labels));
-            works.extend(matching.take(limit - works.len()));
+            works.extend(page.into_iter().take(limit - works.len()));
         }
         Ok(works)
+    }
+
+    /// A walk over works with these labels, for those who don't want all of them in memory.
+    ///
+    /// # Errors
+    /// A consumer that can't exist.
+    pub fn walk(&self, selector: &LabelSelector) -> Result<Walk, Error> {
+        Ok(Walk {
+            pages: self.pages(selector)?,
+            works: self.clone(),
+            selector: selector.clone(),
+        })
     }
 
     /// Creates a work. The answer has its id and version 1.
@@ -408,13 +416,9 @@ impl Works {
             return Err(Error::invalid("an empty selector would delete every work"));
         }
         let mut deletions = Deletions::default();
-        let mut pages = self.pages(selector)?;
-        while let Some(page) = pages.next().await? {
-            let matching = page
-                .into_iter()
-                .map(ManifestWork::from)
-                .filter(|work| selector.matches(&work.metadata.labels));
-            let mut asked = futures::stream::iter(matching.map(|work| async move {
+        let mut walk = self.walk(selector)?;
+        while let Some(page) = walk.next().await? {
+            let mut asked = futures::stream::iter(page.into_iter().map(|work| async move {
                 let name = WorkName::of(&work);
                 if work.metadata.is_deleting() {
                     return (name, Ok(Deletion::AlreadyRequested));
@@ -555,6 +559,37 @@ impl Works {
             return Err(Error::invalid("the name of a work is empty"));
         }
         Ok(ids::resource_id(self.client.source_id(), consumer, name).to_string())
+    }
+}
+
+/// A walk over works, page by page, each work once whatever is created or deleted meanwhile.
+#[derive(Debug)]
+pub struct Walk {
+    works: Works,
+    selector: LabelSelector,
+    pages: Pages,
+}
+
+// === impl Walk ===
+
+impl Walk {
+    /// The next works; none at the end. A page may be empty: some labels are matched here. After an error the same page may be
+    /// asked for again.
+    ///
+    /// # Errors
+    /// The call failed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Vec<ManifestWork>>, Error> {
+        let Some(page) = self.pages.next().await? else {
+            return Ok(None);
+        };
+        let works = page
+            .into_iter()
+            .map(|bundle| self.works.with_executor(bundle))
+            .filter(|work| self.selector.matches(&work.metadata.labels));
+        Ok(Some(works.collect()))
     }
 }
 

@@ -88,6 +88,10 @@ impl Feed {
         }
     }
 
+    pub(crate) fn members(&self) -> usize {
+        self.lock().members.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -339,7 +339,7 @@ async fn all_watches_of_a_client_share_one_subscription_and_the_last_one_closes_
     for watch in &mut watches {
         assert_eq!(until_synced(watch).await, ["A w 1"]);
     }
-    assert_eq!(fake.data().subscriptions, 1);
+    assert_eq!((fake.data().subscriptions, client.watchers()), (1, 30));
     fake.report("w", json!({}));
     for watch in &mut watches {
         assert_eq!(next(watch).await, "M w 1");

@@ -695,5 +695,7 @@ fn every_call_can_be_made_from_a_spawned_task() {
     sendable(&works.apply(&work));
     sendable(&works.edit("w", |_| {}));
     sendable(&works.delete("w"));
+    sendable(&works.delete_matching(&LabelSelector::default()));
+    sendable(&works.walk(&LabelSelector::default()).unwrap().next());
     sendable(&consumers.list());
 }
