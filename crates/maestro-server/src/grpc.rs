@@ -24,6 +24,9 @@ use crate::writer::Writer;
 
 pub use serve::{Transport, serve};
 
+/// Longest name of a source or cluster that may subscribe, bytes.
+const MAX_NAME: usize = crate::storable::MAX_SOURCE;
+
 /// What both services need.
 #[derive(Clone)]
 pub struct Context {

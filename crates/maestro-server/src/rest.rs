@@ -104,9 +104,19 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api);
     // Outside of the router, because paths are matched before its layers run.
+    let router = router.layer(middleware::from_fn(storable_path));
     Router::new()
         .fallback_service(tower::util::MapRequest::new(router, without_trailing_slash))
         .layer(middleware::from_fn(cors::cross_origin))
+}
+
+/// No id holds U+0000, and databases refuse to compare with it.
+async fn storable_path(request: Request, next: Next) -> Response {
+    if request.uri().path().contains("%00") {
+        let uri = axum::extract::OriginalUri(request.uri().clone());
+        return response::no_such_path(uri, request).await;
+    }
+    next.run(request).await
 }
 
 /// Counts requests by route.

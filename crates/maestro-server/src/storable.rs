@@ -1,7 +1,18 @@
-//! Text that no PostgreSQL `jsonb` can hold is refused at the door: it would abort the transaction that it shares with
-//! other writes, and both databases shall take the same events.
+//! What no PostgreSQL `jsonb` or index can hold is refused at the door: it would abort the transaction that it shares with
+//! other writes, and both databases shall take the same events. The limits are listed in `docs/protocol/limits.md`.
 
 use event_wire::{Attribute, Event};
+
+/// Longest name of a source, bytes; it is part of an index.
+pub const MAX_SOURCE: usize = 253;
+/// Longest id of an event, bytes.
+pub const MAX_EVENT_ID: usize = 1024;
+/// Most extension attributes of one event; peers send about ten.
+pub const MAX_ATTRIBUTES: usize = 256;
+/// Longest value of one attribute, bytes; the largest is `metadata`, whose annotations Kubernetes limits to half of this.
+pub const MAX_ATTRIBUTE: usize = 512 * 1024;
+/// Levels of objects and arrays in data or metadata; parsers give up soon after.
+pub const MAX_DEPTH: usize = 128;
 
 /// Why an event can't be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +23,22 @@ pub enum NotStorable {
     /// Half of a surrogate pair.
     #[error("text holds an unpaired surrogate")]
     Surrogate,
+    /// A part of the event is longer than allowed.
+    #[error("{what} takes {size} bytes which exceeds the {limit} limit")]
+    TooLong {
+        /// Which part.
+        what: &'static str,
+        /// Bytes that it takes.
+        size: usize,
+        /// Bytes that it may take.
+        limit: usize,
+    },
+    /// More attributes than allowed.
+    #[error("{0} attributes exceed the {MAX_ATTRIBUTES} limit")]
+    Attributes(usize),
+    /// JSON that is nested too deep.
+    #[error("JSON is nested deeper than {MAX_DEPTH} levels")]
+    Depth,
     /// A number that is out of the range of 64-bit floats, or written with very many digits.
     #[error("a number is out of range")]
     Number,
@@ -27,17 +54,29 @@ const MAX_GROWTH: usize = 1024 * 1024;
 /// Checks all texts of an event whose data and metadata are valid JSON.
 ///
 /// # Errors
-/// The first text that can't be stored.
+/// The first part that can't be stored.
 pub fn check(event: &Event) -> Result<(), NotStorable> {
-    for text in [&event.id, &event.source] {
+    within("the id", event.id.len(), MAX_EVENT_ID)?;
+    within("the source", event.source.len(), MAX_SOURCE)?;
+    if event.extensions.len() > MAX_ATTRIBUTES {
+        return Err(NotStorable::Attributes(event.extensions.len()));
+    }
+    let standard = [&event.content_type, &event.data_schema, &event.subject];
+    for text in [&event.id, &event.source]
+        .into_iter()
+        .chain(standard.into_iter().flatten())
+    {
+        within("an attribute", text.len(), MAX_ATTRIBUTE)?;
         plain(text)?;
     }
-    for text in [&event.content_type, &event.data_schema, &event.subject] {
-        text.as_deref().map_or(Ok(()), plain)?;
-    }
     for value in event.extensions.values() {
-        if let Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text) = value {
-            plain(text)?;
+        match value {
+            Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text) => {
+                within("an attribute", text.len(), MAX_ATTRIBUTE)?;
+                plain(text)?;
+            }
+            Attribute::Bytes(bytes) => within("an attribute", bytes.len(), MAX_ATTRIBUTE)?,
+            _ => {}
         }
     }
     if let Ok(Some(metadata)) = event.metadata_text() {
@@ -51,6 +90,14 @@ pub fn check(event: &Event) -> Result<(), NotStorable> {
     data.map_or(Ok(()), |data| json(data).and_then(|()| numbers(data)))
 }
 
+fn within(what: &'static str, size: usize, limit: usize) -> Result<(), NotStorable> {
+    if size > limit {
+        Err(NotStorable::TooLong { what, size, limit })
+    } else {
+        Ok(())
+    }
+}
+
 fn plain(text: &str) -> Result<(), NotStorable> {
     if text.contains('\0') {
         Err(NotStorable::Nul)
@@ -59,8 +106,17 @@ fn plain(text: &str) -> Result<(), NotStorable> {
     }
 }
 
-/// Looks for escapes of U+0000 and unpaired surrogates in valid JSON.
+/// Looks for escapes and depth that can't be stored in valid JSON.
 fn json(text: &str) -> Result<(), NotStorable> {
+    escapes(text)?;
+    if manifestwork::manifest::depth(text) > MAX_DEPTH {
+        return Err(NotStorable::Depth);
+    }
+    Ok(())
+}
+
+/// Escapes of U+0000 and unpaired surrogates.
+fn escapes(text: &str) -> Result<(), NotStorable> {
     let mut rest = text;
     // A high half came; its low half must follow at once.
     let mut open = false;
@@ -188,6 +244,44 @@ mod tests {
             (r#"{"a":"\ude00"}"#, Err(NotStorable::Surrogate)),
         ] {
             assert_eq!(json(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_has_a_limit() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(json(&nested(MAX_DEPTH)), Ok(()));
+        assert_eq!(json(&nested(MAX_DEPTH + 1)), Err(NotStorable::Depth));
+        assert_eq!(
+            json(&format!("\"{}\"", "[".repeat(500))),
+            Ok(()),
+            "text is no depth"
+        );
+        assert_eq!(json(r#"["\"[[", "\\", 1]"#), Ok(()));
+    }
+
+    #[test]
+    fn sizes_have_limits() {
+        use event_wire::{Action, EventType, Stamp, Subresource};
+        let kind = EventType::manifest_bundles(Subresource::Spec, Action::CreateRequest);
+        let event = |source: usize, note: usize, more: usize| {
+            let mut event = Event::new(kind.clone(), "s".repeat(source), Stamp::now());
+            event.set("note", "x".repeat(note));
+            for number in 0..more {
+                event.set(&format!("x{number}"), 1);
+            }
+            event
+        };
+        assert_eq!(
+            check(&event(MAX_SOURCE, MAX_ATTRIBUTE, MAX_ATTRIBUTES - 1)),
+            Ok(())
+        );
+        for bad in [
+            event(MAX_SOURCE + 1, 1, 0),
+            event(1, MAX_ATTRIBUTE + 1, 0),
+            event(1, 1, MAX_ATTRIBUTES),
+        ] {
+            assert!(check(&bad).is_err());
         }
     }
 }

@@ -96,10 +96,12 @@ impl AgentService {
         connection: &Connection,
     ) -> Result<(), Status> {
         const FAILED: &str = "failed to respond resync spec request";
-        let (cluster, list) = server::decode_spec_resync(event).map_err(|error| {
+        let refuse = |error: &dyn std::fmt::Display| {
             let text = format!("{FAILED}: {error}");
             self.errors.other(Code::FailedPrecondition, text)
-        })?;
+        };
+        let (cluster, list) = server::decode_spec_resync(event).map_err(|error| refuse(&error))?;
+        storable::check(event).map_err(|error| refuse(&error))?;
         agent
             .acts_for(cluster)
             .map_err(|denied| self.errors.denied(&denied))?;
@@ -225,6 +227,11 @@ impl CloudEventService for AgentService {
             return Err(self
                 .errors
                 .invalid("invalid subscription request: missing cluster name"));
+        }
+        if cluster_name.len() > super::MAX_NAME || cluster_name.contains('\0') {
+            return Err(self
+                .errors
+                .invalid("invalid subscription request: no cluster can have this name"));
         }
         let bundles = data_type
             .parse()

@@ -8,6 +8,9 @@ use crate::model::Refusal;
 use crate::problem::Problem;
 use crate::writer::WriteError;
 
+/// Longest text of a refusal, bytes: it travels in a header, and may quote what was sent.
+const MAX_TEXT: usize = 4096;
+
 /// Turns refusals into statuses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errors {
@@ -42,7 +45,11 @@ impl Errors {
         self.status(code, format!("{prefix}: {}", problem.text()), Some(id))
     }
 
-    fn status(self, code: Code, text: String, id: Option<&str>) -> Status {
+    fn status(self, code: Code, mut text: String, id: Option<&str>) -> Status {
+        if text.len() > MAX_TEXT {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            text.push('…');
+        }
         if !self.typed {
             return Status::new(code, text);
         }

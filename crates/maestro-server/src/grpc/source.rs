@@ -365,6 +365,11 @@ impl CloudEventService for SourceService {
                 .errors
                 .invalid("invalid subscription request: missing source"));
         }
+        if source.len() > super::MAX_NAME || source.contains('\0') {
+            return Err(self
+                .errors
+                .invalid("invalid subscription request: no source can have this name"));
+        }
         self.context
             .telemetry
             .grpc_call("Subscribe", &source, Code::Ok, Duration::ZERO);

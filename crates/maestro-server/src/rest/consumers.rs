@@ -189,14 +189,25 @@ fn parse_or_default<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Re
     Ok(parse::<Option<T>>(body)?.unwrap_or_default())
 }
 
-/// Labels have no rules except that the database can hold them.
+/// Most labels of one consumer.
+const MAX_LABELS: usize = 1000;
+/// Longest name or value of a label, bytes.
+const MAX_LABEL: usize = 4096;
+
+/// Labels have no rules except that the database can hold them and lists can show them.
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Problem> {
-    let bad = labels
-        .iter()
-        .any(|(name, value)| name.contains('\0') || value.contains('\0'));
-    if bad {
-        let reason = "labels may not hold the character U+0000";
-        return Err(Problem::new(problem::VALIDATION, reason));
+    let refuse = |reason: String| Err(Problem::new(problem::VALIDATION, reason));
+    if labels.len() > MAX_LABELS {
+        return refuse(format!("a consumer may have at most {MAX_LABELS} labels"));
+    }
+    let mut texts = labels.iter().flat_map(|(name, value)| [name, value]);
+    if texts.clone().any(|text| text.len() > MAX_LABEL) {
+        return refuse(format!(
+            "names and values of labels may take at most {MAX_LABEL} bytes"
+        ));
+    }
+    if texts.any(|text| text.contains('\0')) {
+        return refuse("labels may not hold the character U+0000".to_owned());
     }
     Ok(())
 }
