@@ -97,4 +97,6 @@ pub use patch::Patch;
 pub use selector::LabelSelector;
 pub use service_runtime::tls::ClientFiles as Tls;
 pub use watch::{Watch, WatchEvent, WatchOptions};
-pub use works::{Applied, Deletion, Deletions, ListOptions, Walk, WorkName, Works, retry_on_conflict};
+pub use works::{
+    Applied, Deletion, Deletions, ListOptions, Walk, WorkName, Works, retry_on_conflict,
+};

@@ -306,7 +306,11 @@ mod tests {
         );
         let wide: Vec<String> = (0..2000).map(|n| format!("v{n}")).collect();
         let wide = format!("env in ({}),app=x", wide.join(","));
-        assert_eq!(terms(&wide), [format!(r#"{L}@>'{{"app":"x"}}'"#)], "the rest is matched here");
+        assert_eq!(
+            terms(&wide),
+            [format!(r#"{L}@>'{{"app":"x"}}'"#)],
+            "the rest is matched here"
+        );
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Payloads of specs and statuses.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::bundles::bundle(data));

@@ -1,0 +1,4 @@
+//! Whole ManifestWorks.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::bundles::work(data));
