@@ -2,9 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube_access::reviews::{Error, Reviews, Source, TIMEOUT, User};
 use kube_access::{Client, Kubeconfig};
 use serde_json::{Value, json};
+use service_runtime::http::PeerCertificates;
+use testkit::certs::Ca;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Sandbox;
 
@@ -125,6 +132,77 @@ async fn files_of_a_kubeconfig_are_relative_to_it_and_read_again() {
     // A file that is gone for a moment changes nothing.
     std::fs::remove_file(&token).unwrap();
     assert!(reviews.token(TOKEN).await.unwrap().is_some());
+}
+
+/// An API server over TLS that takes client certificates only; it answers with the number of certificates it saw.
+async fn over_tls(folder: &Path, servers: &Ca, clients: &Ca) -> (u16, DropGuard) {
+    let files = servers
+        .server(&["127.0.0.1"])
+        .write(folder, "server")
+        .unwrap();
+    let client_ca = folder.join("clients.crt");
+    std::fs::write(&client_ca, clients.pem()).unwrap();
+    let tls = service_runtime::tls::Server::load(service_runtime::tls::Files {
+        cert: files.cert,
+        key: files.key,
+        client_ca: Some(client_ca),
+    });
+    let review = async |Extension(PeerCertificates(chain)): Extension<PeerCertificates>| {
+        let name = format!("shown {}", chain.len());
+        Json(json!({"status": {"authenticated": true, "user": {"username": name}}}))
+    };
+    let router = Router::new().route("/apis/authentication.k8s.io/v1/tokenreviews", post(review));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stop = CancellationToken::new();
+    let serve =
+        service_runtime::http::serve(listener, router, Some(tls.await.unwrap()), stop.clone());
+    tokio::spawn(serve);
+    (port, stop.drop_guard())
+}
+
+#[tokio::test]
+async fn certificates_are_shown_and_checked() {
+    service_runtime::install_crypto_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let (servers, clients) = (Ca::new(), Ca::new());
+    let (port, _running) = over_tls(folder.path(), &servers, &clients).await;
+    let authority = |ca: &Ca| STANDARD.encode(ca.pem());
+    let kubeconfig = |cluster: Value| {
+        let mut cluster = cluster;
+        cluster["server"] = json!(format!("https://127.0.0.1:{port}/"));
+        let config = json!({
+            "current-context": "x",
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"client-certificate": "me.crt", "client-key": "me.key"}}],
+        });
+        write(folder.path(), &config.to_string())
+    };
+    clients
+        .client("maestro", "x")
+        .write(folder.path(), "me")
+        .unwrap();
+    let good = kubeconfig(json!({"certificate-authority-data": authority(&servers)}));
+    let reviews = open(good).await.unwrap();
+    let user = reviews.token("t").await.unwrap().unwrap();
+    assert_eq!((user.username.as_str(), user.groups.len()), ("shown 1", 0));
+
+    // The server is another's.
+    let wrong = kubeconfig(json!({"certificate-authority-data": authority(&clients)}));
+    let away = open(wrong).await.unwrap().token("t").await.unwrap_err();
+    assert!(away.to_string().contains("certificate"), "{away}");
+    let any = kubeconfig(json!({"insecure-skip-tls-verify": true}));
+    open(any).await.unwrap().token("t").await.unwrap();
+
+    // Our certificate is another authority's.
+    Ca::new()
+        .client("maestro", "x")
+        .write(folder.path(), "me")
+        .unwrap();
+    let good = kubeconfig(json!({"certificate-authority-data": authority(&servers)}));
+    let away = open(good).await.unwrap().token("t").await.unwrap_err();
+    assert!(matches!(away, Error::Unreachable(_)), "{away}");
 }
 
 #[tokio::test]

@@ -74,4 +74,16 @@ mod tests {
         assert_eq!(read("admin\u{0}.example", "g"), None);
         assert_eq!(read(&"x".repeat(MAX_NAME_BYTES + 1), "g"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn broken_certificates_are_no_trouble(at in 0usize..1000, put: u8, end in 0usize..1000) {
+            let pem = testkit::certs::Ca::new().client("u", "g");
+            let mut der = CertificateDer::from_pem_slice(pem.cert.as_bytes()).unwrap().to_vec();
+            let at = at % der.len();
+            der[at] = put;
+            let _ = user_of(&der);
+            let _ = user_of(&der[..end % der.len()]);
+        }
+    }
 }

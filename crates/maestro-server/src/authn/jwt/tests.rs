@@ -137,3 +137,23 @@ async fn key_sets_that_cant_be_used_are_said_at_start() {
     let large = format!(r#"{{"keys":[], "x": "{}"}}"#, "x".repeat(1024 * 1024));
     assert!(error(Some(large)).await.contains("more than the 1048576"));
 }
+
+proptest::proptest! {
+    /// Whatever is changed in a good token: it isn't good any more.
+    #[test]
+    fn a_changed_token_is_turned_away(which in 0usize..7, at in 0usize..2000, put in "[A-Za-z0-9_.=-]") {
+        let (folder, golden) = (tempfile::tempdir().unwrap(), golden());
+        let good = golden["good"][which]["token"].as_str().unwrap();
+        let at = at % good.len();
+        let changed = format!("{}{put}{}", &good[..at], &good[at + 1..]);
+        let longer = format!("{}{put}{}", &good[..at], &good[at..]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let verifier = verifier(&folder, &golden["jwks"]).await;
+            for token in [changed, longer] {
+                let judged = verifier.user(&bearer(&token)).await;
+                assert!(token == good || judged.is_err(), "{token}");
+            }
+        });
+    }
+}

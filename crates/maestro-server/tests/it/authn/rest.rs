@@ -321,6 +321,53 @@ async fn keys_behind_a_url_may_be_away_at_first() {
 }
 
 #[tokio::test]
+async fn keys_come_from_the_right_server_only() {
+    let setting = Setting::new().await;
+    let issuer = Issuer::new("k1");
+    let keys = jwks(&[&issuer]);
+    let router = axum::Router::new()
+        .route("/keys", axum::routing::get(async || keys))
+        .route(
+            "/moved",
+            axum::routing::get(async || axum::response::Redirect::to("/keys")),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let files = setting.tls(false).unwrap();
+    let tls = service_runtime::tls::Server::load(service_runtime::tls::Files {
+        cert: files.cert,
+        key: files.key,
+        client_ca: None,
+    });
+    let stop = tokio_util::sync::CancellationToken::new();
+    let tls = Some(tls.await.unwrap());
+    tokio::spawn(service_runtime::http::serve(
+        listener,
+        router,
+        tls,
+        stop.clone(),
+    ));
+    let _stop = stop.drop_guard();
+    let (right, wrong) = (
+        setting.folder.path().join("right.crt"),
+        setting.folder.path().join("wrong.crt"),
+    );
+    std::fs::write(&right, setting.servers.pem()).unwrap();
+    std::fs::write(&wrong, setting.clients.pem()).unwrap();
+    let token = format!("Bearer {}", issuer.token("alice", &[], |_| ()));
+    for (path, ca, expected) in [
+        ("keys", Some(right.clone()), 200),
+        ("keys", Some(wrong), 503),
+        ("keys", None, 503),
+        ("moved", Some(right), 503),
+    ] {
+        let url = format!("https://{address}/{path}");
+        let server = Server::start(with_jwt(Jwks::Url { url, ca }, &[])).await;
+        assert_eq!(status(&server, Some(&token)).await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_record_of_a_forced_end_names_the_user() {
     let setting = Setting::new().await;
     setting
