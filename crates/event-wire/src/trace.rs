@@ -26,7 +26,9 @@ impl TraceContext {
         let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
         let is_hex = |text: &str, length: usize| {
             text.len() == length
-                && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+                && text
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0');
         // Later versions may say more at the end.
@@ -119,8 +121,14 @@ mod tests {
             assert_eq!(TraceContext::parse(bad, None), None, "{bad}");
         }
         let large = "x".repeat(MAX_STATE + 1);
-        assert_eq!(TraceContext::parse(PARENT, Some(&large)).unwrap().state(), None);
-        assert_eq!(TraceContext::parse(PARENT, Some("a\nb")).unwrap().state(), None);
+        assert_eq!(
+            TraceContext::parse(PARENT, Some(&large)).unwrap().state(),
+            None
+        );
+        assert_eq!(
+            TraceContext::parse(PARENT, Some("a\nb")).unwrap().state(),
+            None
+        );
     }
 
     #[test]

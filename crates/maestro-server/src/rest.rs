@@ -130,12 +130,8 @@ async fn observe(
     let span = joined(request.headers());
     let response = next.run(request).instrument(span).await;
     let path = path.as_str().replace("{id}", "-");
-    api.telemetry.rest_call(
-        method,
-        &path,
-        response.status().as_u16(),
-        started.elapsed(),
-    );
+    api.telemetry
+        .rest_call(method, &path, response.status().as_u16(), started.elapsed());
     response
 }
 

@@ -26,9 +26,9 @@ use crate::grpc::agent::AgentService;
 use crate::grpc::source::SourceService;
 use crate::grpc::{Context, serve};
 use crate::rest::{self, Api};
-use crate::storage::{self, Store};
 use crate::storage::postgres::{OpenError, Postgres};
 use crate::storage::sqlite::Sqlite;
+use crate::storage::{self, Store};
 use crate::telemetry::{Telemetry, Way};
 use crate::writer::Writer;
 

@@ -217,7 +217,10 @@ mod tests {
             ),
             (r#"{"a\\":1e5,"b\"":"\\\"1e999999"}"#.to_owned(), Ok(())),
             (r#"{"a":1e401}"#.to_owned(), Err(NotStorable::Number)),
-            (r#"{"a":1e-2147483648}"#.to_owned(), Err(NotStorable::Number)),
+            (
+                r#"{"a":1e-2147483648}"#.to_owned(),
+                Err(NotStorable::Number),
+            ),
             (
                 r#"{"a":"x\\", "b": 1e-99999999999 }"#.to_owned(),
                 Err(NotStorable::Number),

@@ -135,7 +135,10 @@ impl Worker {
             let slot = applied.as_ref().ok().and_then(|slots| slots.get(at));
             matches!(slot, Some(Slot::Busy))
         };
-        let outcomes = operations.iter().enumerate().map(|(at, one)| (one, busy(at)));
+        let outcomes = operations
+            .iter()
+            .enumerate()
+            .map(|(at, one)| (one, busy(at)));
         let flow = self.hub.telemetry.flow();
         flow.transaction(outcomes, started.elapsed());
         let slots = match applied {

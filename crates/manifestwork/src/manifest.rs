@@ -214,7 +214,11 @@ fn string_len(text: &str) -> usize {
     while let Some(found) = text.get(end..).and_then(|rest| rest.find('"')) {
         let quote = end + found;
         let before = bytes.get(1..quote).unwrap_or_default();
-        let escapes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+        let escapes = before
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == b'\\')
+            .count();
         end = quote + 1;
         if escapes % 2 == 0 {
             return end;

@@ -387,7 +387,9 @@ impl Hub {
         let agents: Vec<_> = lock(&self.agents).values().flatten().cloned().collect();
         let sources: Vec<_> = lock(&self.sources).values().flatten().cloned().collect();
         let specs = agents.iter().map(|stream| lock(&stream.state).agenda.len());
-        let statuses = sources.iter().map(|stream| lock(&stream.state).agenda.len());
+        let statuses = sources
+            .iter()
+            .map(|stream| lock(&stream.state).agenda.len());
         (specs.sum(), statuses.sum())
     }
 }

@@ -192,9 +192,7 @@ impl CloudEventService for AgentService {
             let text = "failed to convert protobuf to cloudevent: the request has no event";
             return Err(self.errors.invalid(text));
         };
-        let result = self
-            .accept(event, &agent, &connection, call.as_ref())
-            .await;
+        let result = self.accept(event, &agent, &connection, call.as_ref()).await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
             .telemetry

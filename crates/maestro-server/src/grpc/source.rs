@@ -67,11 +67,7 @@ impl SourceService {
         })
     }
 
-    async fn accept(
-        &self,
-        event: CloudEvent,
-        call: Option<&TraceContext>,
-    ) -> Result<(), Status> {
+    async fn accept(&self, event: CloudEvent, call: Option<&TraceContext>) -> Result<(), Status> {
         let kind = event.r#type.clone();
         let mut event = Event::try_from(event).map_err(|error| match error {
             event_wire::Error::Type(error) => self

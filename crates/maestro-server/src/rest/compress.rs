@@ -58,21 +58,19 @@ pub(super) async fn compressed(request: Request, next: Next) -> Response {
 fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let lists = headers.get_all(header::ACCEPT_ENCODING);
     let items = lists.iter().filter_map(|list| list.to_str().ok());
-    items
-        .flat_map(|list| list.split(','))
-        .find_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let coding = match parts.next()?.to_ascii_lowercase().as_str() {
-                "gzip" | "x-gzip" => Coding::Gzip,
-                "deflate" => Coding::Deflate,
-                _ => return None,
-            };
-            let refused = parts.any(|part| {
-                part.strip_prefix("q=")
-                    .is_some_and(|weight| weight.parse::<f32>() == Ok(0.0))
-            });
-            (!refused).then_some(coding)
-        })
+    items.flat_map(|list| list.split(',')).find_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let coding = match parts.next()?.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            _ => return None,
+        };
+        let refused = parts.any(|part| {
+            part.strip_prefix("q=")
+                .is_some_and(|weight| weight.parse::<f32>() == Ok(0.0))
+        });
+        (!refused).then_some(coding)
+    })
 }
 
 enum Encoder {

@@ -44,7 +44,11 @@ fn preflight(asked: &HeaderMap) -> Response {
     }
     let mut headers = Vec::new();
     let wanted = text(&header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
-    for name in wanted.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    for name in wanted
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         let known = |list: &[&'static str]| {
             list.iter()
                 .find(|known| known.eq_ignore_ascii_case(name))
@@ -59,7 +63,10 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::OK.into_response();
     let answer = response.headers_mut();
     allow_any(answer);
-    answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+    answer.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static(MAX_AGE),
+    );
     if let Ok(value) = headers.join(",").parse::<HeaderValue>()
         && !headers.is_empty()
     {

@@ -36,10 +36,7 @@ pub(super) async fn get(headers: HeaderMap, Path(id): Path<String>) -> Result<Re
             &ErrorBody::new(*code, code.reason, String::new()),
         )),
         None => {
-            let problem = Problem::new(
-                problem::NOT_FOUND,
-                format!("No error with id {id} exists"),
-            );
+            let problem = Problem::new(problem::NOT_FOUND, format!("No error with id {id} exists"));
             Err(Operation::of(&headers).failed(problem))
         }
     }

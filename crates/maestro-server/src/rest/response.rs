@@ -121,7 +121,10 @@ impl Operation {
 /// The odd answer to unknown paths.
 pub(crate) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> Response {
     let path = uri.path();
-    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    let path = path
+        .strip_suffix('/')
+        .filter(|path| !path.is_empty())
+        .unwrap_or(path);
     #[derive(Serialize)]
     struct Body {
         r#type: &'static str,

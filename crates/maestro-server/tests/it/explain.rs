@@ -240,11 +240,17 @@ async fn the_sdk_asks_the_same_questions(config: Config) {
     assert!(client.resend("r1").await.unwrap_err().is_not_found());
     assert!(client.delivery("nobody").await.unwrap_err().is_not_found());
     let source = server.source("s1").await;
-    source.create("r1", "c1", &bundle(&[config_map("a")])).await.unwrap();
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
     source.delete("r1", "c1").await.unwrap();
     let found = client.explain("r1").await.unwrap();
     assert_eq!(found.state, State::WaitingForAgent);
-    assert_eq!((found.id.as_str(), found.consumer_name.as_str()), ("r1", "c1"));
+    assert_eq!(
+        (found.id.as_str(), found.consumer_name.as_str()),
+        ("r1", "c1")
+    );
     assert!(found.stored.deleting_since.is_some() && !found.summary.is_empty());
     assert_eq!(found.deletion.unwrap().waits_for, WaitsFor::default());
     let resend = client.resend("r1").await.unwrap();

@@ -119,11 +119,16 @@ async fn f61_nothing_is_logged_per_message() {
         agent.deleted(spec).await.unwrap();
     }
     for _ in 0..ids.len() {
-        statuses.until(|event| event.condition("Deleted").is_some()).await;
+        statuses
+            .until(|event| event.condition("Deleted").is_some())
+            .await;
     }
     let lines = lines.all();
     assert!(lines.len() < 15, "{} lines: {lines:#?}", lines.len());
-    assert!(!lines.concat().contains("what-nobody-may-read"), "{lines:#?}");
+    assert!(
+        !lines.concat().contains("what-nobody-may-read"),
+        "{lines:#?}"
+    );
 }
 
 #[tokio::test]
@@ -137,7 +142,10 @@ async fn lines_about_an_operation_carry_its_trace() {
     let source = server.source("s1").await;
     let agent = server.agent("c1").await;
     let mut specs = agent.join(&[]).await;
-    source.create("r1", "c1", &bundle(&[config_map("a")])).await.unwrap();
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
     let spec = specs.next().await;
     source.delete("r1", "c1").await.unwrap();
     agent.deleted(&spec).await.unwrap();
@@ -147,9 +155,14 @@ async fn lines_about_an_operation_carry_its_trace() {
     status.set(name::TRACE_PARENT, parent);
     agent.publish(status).await.unwrap();
     let lines = lines.all();
-    let about: Vec<_> = lines.iter().filter(|line| line.contains("left out")).collect();
+    let about: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("left out"))
+        .collect();
     assert!(
-        about.iter().any(|line| line.contains("trace_id=\"0af7651916cd43dd8448eb211c80319c\"")),
+        about
+            .iter()
+            .any(|line| line.contains("trace_id=\"0af7651916cd43dd8448eb211c80319c\"")),
         "{lines:#?}"
     );
 }

@@ -74,5 +74,11 @@ async fn a_works_life_is_counted_without_its_name(config: Config) {
     for id in ["work-x", "cluster-x"] {
         assert!(!text.contains(id), "{id} is in\n{text}");
     }
-    assert_eq!(reqwest::get(format!("http://{}/", server.addresses.metrics)).await.unwrap().status(), 404);
+    assert_eq!(
+        reqwest::get(format!("http://{}/", server.addresses.metrics))
+            .await
+            .unwrap()
+            .status(),
+        404
+    );
 }

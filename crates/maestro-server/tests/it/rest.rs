@@ -446,7 +446,11 @@ async fn paths_and_methods_answer_as_upstream() {
     );
     for (method, path) in [("POST", BUNDLES), ("PATCH", BUNDLES), ("PUT", CONSUMERS)] {
         let (status, body) = server.send(method, path, "{}").await;
-        assert_eq!((status, &body["type"]), (404, &json!("Error")), "{method} {path}");
+        assert_eq!(
+            (status, &body["type"]),
+            (404, &json!("Error")),
+            "{method} {path}"
+        );
     }
     let (_, list) = server.get("/api/maestro/v1/errors").await;
     assert_eq!(

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Server, bundle, config_map, http_client};
 
-on_both!(odd_windows_are_forgiven, lists_hold_only_keys_that_go_clients_know);
+on_both!(
+    odd_windows_are_forgiven,
+    lists_hold_only_keys_that_go_clients_know
+);
 
 const API: &str = "/api/maestro";
 const V1: &str = "/api/maestro/v1";
@@ -55,7 +58,9 @@ async fn metadata_is_upstreams_to_the_byte() {
         assert_eq!((answer.status, answer.text.as_str()), (200, text), "{path}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
-    let description = ask(&server, "GET", &format!("{V1}/openapi"), &[]).await.json();
+    let description = ask(&server, "GET", &format!("{V1}/openapi"), &[])
+        .await
+        .json();
     assert!(description["paths"].is_object());
 }
 
@@ -99,9 +104,17 @@ async fn methods_that_a_path_has_not_look_like_unknown_paths() {
     let answer = ask(&server, "GET", &format!("{consumers}//"), &[]).await;
     assert_eq!(
         (answer.status, &answer.json()["reason"]),
-        (404, &json!("The requested resource '/api/maestro/v1/consumers/' doesn't exist"))
+        (
+            404,
+            &json!("The requested resource '/api/maestro/v1/consumers/' doesn't exist")
+        )
     );
-    assert_eq!(ask(&server, "GET", &format!("{consumers}/?size=1"), &[]).await.status, 200);
+    assert_eq!(
+        ask(&server, "GET", &format!("{consumers}/?size=1"), &[])
+            .await
+            .status,
+        200
+    );
     for method in ["POST", "PUT", "TRACE"] {
         let answer = ask(&server, method, &format!("{consumers}/x"), &[]).await;
         assert_eq!((answer.status, answer.text.as_str()), (405, ""), "{method}");
@@ -120,20 +133,32 @@ async fn methods_that_a_path_has_not_look_like_unknown_paths() {
 #[tokio::test]
 async fn errors_are_numbered_and_named() {
     let server = Server::memory().await;
-    let list = ask(&server, "GET", &format!("{V1}/errors"), &[]).await.json();
+    let list = ask(&server, "GET", &format!("{V1}/errors"), &[])
+        .await
+        .json();
     let codes: Vec<&str> = list["items"]
         .as_array()
         .unwrap()
         .iter()
         .map(|item| item["id"].as_str().unwrap())
         .collect();
-    assert_eq!(codes, ["1", "4", "6", "7", "8", "9", "10", "11", "15", "17", "21", "23", "26"]);
+    assert_eq!(
+        codes,
+        [
+            "1", "4", "6", "7", "8", "9", "10", "11", "15", "17", "21", "23", "26"
+        ]
+    );
     assert_eq!(
         (&list["kind"], &list["page"], &list["size"], &list["total"]),
         (&json!("ErrorList"), &json!(1), &json!(13), &json!(13))
     );
-    let page = ask(&server, "GET", &format!("{V1}/errors?page=2&size=5"), &[]).await.json();
-    assert_eq!((&page["items"][0]["id"], &page["size"]), (&json!("9"), &json!(5)));
+    let page = ask(&server, "GET", &format!("{V1}/errors?page=2&size=5"), &[])
+        .await
+        .json();
+    assert_eq!(
+        (&page["items"][0]["id"], &page["size"]),
+        (&json!("9"), &json!(5))
+    );
     let one = ask(&server, "GET", &format!("{V1}/errors/7/"), &[]).await;
     assert_eq!(
         one.json(),
@@ -143,7 +168,10 @@ async fn errors_are_numbered_and_named() {
     for id in ["99", "x"] {
         let answer = ask(&server, "GET", &format!("{V1}/errors/{id}"), &[]).await;
         assert_eq!(answer.status, 404);
-        assert_eq!(answer.json()["reason"], format!("No error with id {id} exists"));
+        assert_eq!(
+            answer.json()["reason"],
+            format!("No error with id {id} exists")
+        );
     }
     let named = [("X-Operation-ID", "mine")];
     let answer = ask(&server, "GET", &format!("{V1}/consumers/nope"), &named).await;
@@ -165,11 +193,17 @@ async fn nothing_to_say_is_said_as_upstream_does() {
         assert_eq!(answer.header("vary"), Some("Authorization"));
     }
     // `null` is an empty body to Go.
-    let (status, made) = server.send("POST", &format!("{V1}/consumers"), "null").await;
+    let (status, made) = server
+        .send("POST", &format!("{V1}/consumers"), "null")
+        .await;
     assert_eq!((status, &made["name"]), (201, &made["id"]));
     for body in ["", "[]", "7", r#"{"name":"c9"} x"#] {
         let (status, answer) = server.send("POST", &format!("{V1}/consumers"), body).await;
-        assert_eq!((status, answer["code"].as_str()), (400, Some("maestro-17")), "{body}");
+        assert_eq!(
+            (status, answer["code"].as_str()),
+            (400, Some("maestro-17")),
+            "{body}"
+        );
         let reason = answer["reason"].as_str().unwrap();
         assert!(reason.starts_with("Invalid request format: "), "{reason}");
     }
@@ -184,7 +218,12 @@ async fn pages_of_other_origins_may_call() {
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     }
-    assert_eq!(ask(&server, "GET", V1, &[]).await.header("access-control-allow-origin"), None);
+    assert_eq!(
+        ask(&server, "GET", V1, &[])
+            .await
+            .header("access-control-allow-origin"),
+        None
+    );
     let method = |name: &'static str| ("Access-Control-Request-Method", name);
     let header = |name: &'static str| ("Access-Control-Request-Headers", name);
     let path = format!("{V1}/consumers");
@@ -194,17 +233,27 @@ async fn pages_of_other_origins_may_call() {
         (vec![origin, method("PUT")], 405),
         (vec![origin, method("HEAD")], 405),
         (vec![origin, method("GET"), header("X-Foo")], 403),
-        (vec![origin, method("GET"), header("authorization, accept")], 200),
+        (
+            vec![origin, method("GET"), header("authorization, accept")],
+            200,
+        ),
         (vec![origin, method("DELETE")], 200),
     ] {
         let answer = ask(&server, "OPTIONS", &path, &headers).await;
-        assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{headers:?}");
+        assert_eq!(
+            (answer.status, answer.text.as_str()),
+            (status, ""),
+            "{headers:?}"
+        );
     }
     let headers = [origin, method("PATCH"), header("Content-Type")];
     let answer = ask(&server, "OPTIONS", &path, &headers).await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert_eq!(answer.header("access-control-allow-methods"), Some("PATCH"));
-    assert_eq!(answer.header("access-control-allow-headers"), Some("Content-Type"));
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        Some("Content-Type")
+    );
     assert_eq!(answer.header("access-control-max-age"), Some("600"));
     let answer = ask(&server, "OPTIONS", &path, &[origin, method("GET")]).await;
     assert_eq!(answer.header("access-control-allow-methods"), None);
@@ -218,7 +267,10 @@ async fn answers_are_compressed_for_who_takes_that() {
     let source = server.source("s1").await;
     for number in 0..40 {
         let data = bundle(&[config_map("a")]);
-        source.create(&format!("r{number}"), "c1", &data).await.unwrap();
+        source
+            .create(&format!("r{number}"), "c1", &data)
+            .await
+            .unwrap();
     }
     let path = format!("{V1}/resource-bundles");
     let plain = ask(&server, "GET", &path, &[]).await;
@@ -240,7 +292,12 @@ async fn answers_are_compressed_for_who_takes_that() {
         };
         read.unwrap();
         assert_eq!(text, plain.text, "{coding}");
-        assert!(bytes.len() < text.len() / 4, "{} of {}", bytes.len(), text.len());
+        assert!(
+            bytes.len() < text.len() / 4,
+            "{} of {}",
+            bytes.len(),
+            text.len()
+        );
     }
     for refused in ["br", "gzip;q=0", "identity"] {
         let answer = ask(&server, "GET", V1, &[("Accept-Encoding", refused)]).await;
@@ -272,7 +329,11 @@ async fn what_is_too_large_is_refused() {
     assert_eq!(answer.status(), 413);
     let long = "a".repeat(30_000);
     let (status, answer) = server.get(&format!("{V1}/consumers?search={long}")).await;
-    assert_eq!((status, &answer["code"]), (400, &json!("maestro-21")), "{answer}");
+    assert_eq!(
+        (status, &answer["code"]),
+        (400, &json!("maestro-21")),
+        "{answer}"
+    );
 }
 
 async fn odd_windows_are_forgiven(config: Config) {
@@ -301,7 +362,12 @@ async fn odd_windows_are_forgiven(config: Config) {
         let (status, list) = server.get(&format!("{V1}/consumers?{query}")).await;
         assert_eq!(status, 200, "{query}: {list}");
         assert_eq!(
-            (&list["page"], &list["size"], list["items"].as_array().unwrap().len(), &list["total"]),
+            (
+                &list["page"],
+                &list["size"],
+                list["items"].as_array().unwrap().len(),
+                &list["total"]
+            ),
             (&json!(page), &json!(size), items, &json!(3)),
             "{query}"
         );
@@ -316,13 +382,23 @@ async fn odd_windows_are_forgiven(config: Config) {
     };
     assert_eq!(names("orderBy=name%20desc").await, ["c3", "c2", "c1"]);
     assert_eq!(names("search=name%20%3D%20%27c1%27").await, ["c1"]);
-    assert!(names("search=created_at%20%3C%20%272020-01-01%27").await.is_empty());
+    assert!(
+        names("search=created_at%20%3C%20%272020-01-01%27")
+            .await
+            .is_empty()
+    );
     for (query, reason) in [
         ("orderBy=name%20down", "bad order value 'name down'"),
         ("orderBy=name%20DESC", "bad order value 'name DESC'"),
         ("search=garbage", "Failed to parse search query: garbage"),
-        ("search=x.y%20%3D%20%27c1%27", "x is not a related resource of Consumer"),
-        ("search=name%20~%3D%20%27c1%27", "unexpected literal: $regex"),
+        (
+            "search=x.y%20%3D%20%27c1%27",
+            "x is not a related resource of Consumer",
+        ),
+        (
+            "search=name%20~%3D%20%27c1%27",
+            "unexpected literal: $regex",
+        ),
     ] {
         let (status, answer) = server.get(&format!("{V1}/consumers?{query}")).await;
         assert_eq!(
@@ -332,9 +408,17 @@ async fn odd_windows_are_forgiven(config: Config) {
         );
     }
     // Where upstream fails with 500 and shows its SQL.
-    for query in ["orderBy=oops", "orderBy=name,,id", "search=oops%20%3D%20%27c1%27"] {
+    for query in [
+        "orderBy=oops",
+        "orderBy=name,,id",
+        "search=oops%20%3D%20%27c1%27",
+    ] {
         let (status, answer) = server.get(&format!("{V1}/consumers?{query}")).await;
-        assert_eq!((status, &answer["code"]), (400, &json!("maestro-21")), "{query}: {answer}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (400, &json!("maestro-21")),
+            "{query}: {answer}"
+        );
         assert!(!answer.to_string().contains("SQLSTATE"), "{answer}");
     }
 }
@@ -343,26 +427,49 @@ async fn lists_hold_only_keys_that_go_clients_know(config: Config) {
     let server = Server::start(config).await;
     server.cluster("c1").await;
     let source = server.source("s1").await;
-    source.create("r1", "c1", &bundle(&[config_map("a")])).await.unwrap();
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
     source.delete("r1", "c1").await.unwrap();
-    let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     let bundle_keys = [
-        "consumer_name", "created_at", "delete_option", "deleted_at", "href", "id", "kind", "manifest_configs",
-        "manifests", "metadata", "name", "updated_at", "version",
+        "consumer_name",
+        "created_at",
+        "delete_option",
+        "deleted_at",
+        "href",
+        "id",
+        "kind",
+        "manifest_configs",
+        "manifests",
+        "metadata",
+        "name",
+        "updated_at",
+        "version",
     ];
     for (path, known) in [
         ("resource-bundles", &bundle_keys[..]),
-        ("consumers", &["created_at", "href", "id", "kind", "name", "updated_at"][..]),
+        (
+            "consumers",
+            &["created_at", "href", "id", "kind", "name", "updated_at"][..],
+        ),
     ] {
         let (_, list) = server.get(&format!("{V1}/{path}")).await;
         assert_eq!(keys(&list), ["items", "kind", "page", "size", "total"]);
         assert_eq!(keys(&list["items"][0]), known, "{path}");
         let id = list["items"][0]["id"].as_str().unwrap();
         let (_, list) = server.get(&format!("{V1}/{path}?fields=href")).await;
-        assert_eq!(list["items"], json!([{"id": id, "href": format!("{V1}/{path}/{id}")}]));
+        assert_eq!(
+            list["items"],
+            json!([{"id": id, "href": format!("{V1}/{path}/{id}")}])
+        );
         let (status, answer) = server.get(&format!("{V1}/{path}?fields=oops")).await;
         assert_eq!((status, &answer["code"]), (400, &json!("maestro-8")));
     }
-    let (_, list) = server.get(&format!("{V1}/resource-bundles?view=full")).await;
+    let (_, list) = server
+        .get(&format!("{V1}/resource-bundles?view=full"))
+        .await;
     assert_eq!(list["items"][0]["source"], "s1");
 }

@@ -177,9 +177,7 @@ fn of_status_event(event: &Event) -> Status<'_> {
 
 fn decoded(json: &str, row: &Resource) -> Option<Event> {
     stored::from_str(json)
-        .inspect_err(
-            |error| seldom!(error, id = %row.id, %error, "A stored event can't be read."),
-        )
+        .inspect_err(|error| seldom!(error, id = %row.id, %error, "A stored event can't be read."))
         .ok()
 }
 
