@@ -11,7 +11,6 @@ mod adapter;
 mod clusters;
 mod figures;
 // The same lines of /proc as in the other load generator.
-#[path = "../../maestro-load/src/process.rs"]
 mod process;
 mod pulses;
 

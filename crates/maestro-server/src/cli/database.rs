@@ -97,7 +97,7 @@ impl DatabaseArgs {
             if path.as_os_str().is_empty() {
                 return Ok(String::new());
             }
-            let text = std::fs::read_to_string(&path)
+            let text = std::fs::read_to_string(path)
                 .map_err(|error| Error(format!("read {}: {error}", path.display())))?;
             Ok(text.trim_end_matches(['\n', '\r']).to_owned())
         };

@@ -66,11 +66,8 @@ async fn postgres() -> Arc<dyn Store> {
     let server = testkit::postgres::Server::shared().await.unwrap();
     let url = server.database().await.unwrap().url();
     let config = sql_store::postgres::Config::from_url(&url).unwrap();
-    Arc::new(
-        Postgres::open(&config, 10, "test", Duration::from_secs(15))
-            .await
-            .unwrap(),
-    )
+    let opened = Box::pin(Postgres::open(&config, 10, "test", Duration::from_secs(15))).await;
+    Arc::new(opened.unwrap())
 }
 
 async fn register(store: &dyn Store, name: &str) -> Consumer {
