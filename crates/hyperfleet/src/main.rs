@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use maestro::flags;
 
+/// Exit code for mistakes on the command line.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     let arguments = flags::normalized(std::env::args_os(), &["maestro-agent"]);
     let (cli, given) = match flags::parse::<hyperfleet::cli::Cli>(arguments) {
         Ok(parsed) => parsed,
-        Err(stop) => return stop.exit(),
+        Err(stop) => return stop.exit(ExitCode::from(USAGE)),
     };
     service_runtime::install_crypto_provider();
     // Two workers carry everything: the services wait, they don't compute.

@@ -50,7 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = flags::normalized(arguments, &["agent"]);
     let (cli, given) = match flags::parse::<Cli>(arguments) {
         Ok(parsed) => parsed,
-        Err(stop) => return stop.exit(),
+        Err(stop) => return stop.exit(ExitCode::FAILURE),
     };
     service_runtime::install_crypto_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread()

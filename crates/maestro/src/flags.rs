@@ -71,8 +71,8 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// Prints it; the exit code is upstream's: 0 or 1.
-    pub fn exit(self) -> ExitCode {
+    /// Prints it. The exit code is 0 for help and what was asked for, and `mistake` for mistakes: 1 in upstream's `maestro`.
+    pub fn exit(self, mistake: ExitCode) -> ExitCode {
         match self {
             Self::Usage(error) => {
                 // A bare group of commands asks for its help, as in upstream.
@@ -83,7 +83,7 @@ impl Stop {
                 }
                 let _ = error.print();
                 match error.use_stderr() {
-                    true => ExitCode::FAILURE,
+                    true => mistake,
                     false => ExitCode::SUCCESS,
                 }
             }
@@ -91,7 +91,7 @@ impl Stop {
                 for problem in problems {
                     eprintln!("Error: {problem}");
                 }
-                ExitCode::FAILURE
+                mistake
             }
             Self::Print(text) => {
                 print!("{text}");

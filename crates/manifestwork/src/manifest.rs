@@ -183,11 +183,17 @@ pub fn compact_len(json: &str) -> usize {
 #[must_use]
 pub fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
+    push_compact(&mut out, json);
+    out
+}
+
+/// Appends what [`compact`] returns.
+pub fn push_compact(out: &mut String, json: &str) {
     let mut rest = json;
     // Whole strings are copied at once; searching for a character is much faster than looking at each.
     while let Some(opening) = rest.find('"') {
         let (between, from_opening) = rest.split_at(opening);
-        push_tokens(&mut out, between);
+        push_tokens(out, between);
         let string = from_opening.get(..string_len(from_opening));
         let (string, after) = match string {
             Some(string) => (string, from_opening.get(string.len()..)),
@@ -196,8 +202,7 @@ pub fn compact(json: &str) -> String {
         out.push_str(string);
         rest = after.unwrap_or_default();
     }
-    push_tokens(&mut out, rest);
-    out
+    push_tokens(out, rest);
 }
 
 /// What is between strings, without its white space.

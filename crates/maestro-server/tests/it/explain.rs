@@ -1,5 +1,7 @@
 //! Where a resource is: told by every server alike, and sent again by whoever has the stream.
 
+use std::collections::BTreeSet;
+
 use maestro_server::Config;
 use serde_json::{Value, json};
 
@@ -302,8 +304,15 @@ async fn every_server_explains_alike() {
     let path = format!("{CONSUMERS}/{consumer}/accept-orphans");
     let (status, body) = one.send("POST", &path, "").await;
     assert_eq!((status, &body["resources"]), (200, &json!(30)), "{body}");
-    let gone = specs.collect(30).await;
-    assert!(gone.values().all(|event| event.deleting));
+    // The work that isn't settled may come once more between them.
+    let mut gone = BTreeSet::new();
+    while gone.len() < 30 {
+        let event = specs.next().await;
+        assert_eq!(event.deleting, event.id != "r1", "{}", event.id);
+        if event.deleting {
+            gone.insert(event.id);
+        }
+    }
 
     // A server that ends says so.
     drop((specs, agent));

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use event_wire::attribute::name;
 use event_wire::{Event, stored};
+use manifestwork::manifest::push_compact;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -116,7 +117,10 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
         key("deleted_at", &|out| push_json(out, &deleted_at.to_string()));
     }
     key("metadata", &|out| match spec.metadata {
-        Some(metadata) => out.push_str(&with_times(metadata.get(), row.created_at, row.deleted_at)),
+        Some(metadata) => {
+            let metadata = with_times(metadata.get(), row.created_at, row.deleted_at);
+            push_compact(out, &metadata);
+        }
         None => out.push_str("{}"),
     });
     key("manifests", &|out| push_raw(out, bundle.manifests, "[]"));
@@ -199,11 +203,9 @@ fn push_status(out: &mut String, status: &Status<'_>) {
 }
 
 fn push_raw(out: &mut String, raw: Option<&RawValue>, default: &str) {
-    out.push_str(
-        raw.map(RawValue::get)
-            .filter(|text| *text != "null")
-            .unwrap_or(default),
-    );
+    let text = raw.map(RawValue::get).filter(|text| *text != "null");
+    // PostgreSQL puts spaces between tokens; scripts search answers for texts without.
+    push_compact(out, text.unwrap_or(default));
 }
 
 fn push_json(out: &mut String, text: &(impl Serialize + ?Sized)) {
