@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Error, postgres_settings};
+use super::Error;
+use super::database::postgres_settings;
 use crate::config::Database;
 use crate::storage::postgres::{OpenError, Postgres};
 use crate::storage::sqlite::Sqlite;
