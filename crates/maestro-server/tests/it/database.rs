@@ -375,7 +375,7 @@ async fn f20b_rows_of_a_go_server_are_delivered() {
     server.cluster("c1").await;
     let agent = server.agent("c1").await;
     let mut specs = agent.join(&[]).await;
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
         .await
         .unwrap();
     tokio::spawn(connection);
@@ -384,14 +384,17 @@ async fn f20b_rows_of_a_go_server_are_delivered() {
         "originalsource": "", "metadata": {"name": "w"}, "data": bundle(&[config_map("a")])});
     let insert = "insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, payload, status) \
         values ($1, $1, 'go', 'c1', 1, '', now(), now(), $2, 'null'::jsonb)";
-    client.execute(insert, &[&"g1", &payload]).await.unwrap();
-    client
+    // A row and its event come together; alone, the row would be found as one that waits for long.
+    let created = client.transaction().await.unwrap();
+    created.execute(insert, &[&"g1", &payload]).await.unwrap();
+    created
         .batch_execute(
             "insert into events (id, created_at, updated_at, source, source_id, event_type) \
              values ('go-event', now(), now(), 'Resources', 'g1', 'Create'); select pg_notify('events', 'go-event')",
         )
         .await
         .unwrap();
+    created.commit().await.unwrap();
     let spec = specs.next().await;
     assert_eq!(
         (spec.id.as_str(), spec.action().as_str()),
