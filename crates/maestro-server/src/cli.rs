@@ -79,6 +79,9 @@ struct Listen {
     /// How long a reader may take nothing of an answer.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     http_write_timeout: Duration,
+    /// Memory for resource bundles that were listed before and didn't change since, bytes; 0 = none.
+    #[arg(long, default_value_t = 32 * 1024 * 1024, value_name = "BYTES")]
+    list_cache_size: usize,
 }
 
 #[derive(Clone, Debug, Group)]
@@ -266,6 +269,7 @@ impl Args {
             serve_agents: !listen.disable_message_broker,
             http_read_timeout: listen.http_read_timeout,
             http_write_timeout: listen.http_write_timeout,
+            list_cache_size: listen.list_cache_size,
             source_isolation: rules.source_isolation == Switch::On,
             typed_errors: grpc.typed_errors,
             authn,

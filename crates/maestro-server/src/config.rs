@@ -30,6 +30,8 @@ pub struct Config {
     pub http_read_timeout: Duration,
     /// How long a reader of REST may take nothing of an answer; default 30 s.
     pub http_write_timeout: Duration,
+    /// Memory for items of lists that were shown before, bytes; 0 = none; default 32 MiB.
+    pub list_cache_size: usize,
     /// Where the data is.
     pub database: Database,
     /// Connections to PostgreSQL, at most; default 50.
@@ -134,6 +136,7 @@ impl Default for Config {
             serve_agents: true,
             http_read_timeout: Duration::from_secs(10),
             http_write_timeout: Duration::from_secs(30),
+            list_cache_size: 32 * 1024 * 1024,
             database: Database::SqliteMemory,
             database_connections: 50,
             database_timeout: Duration::from_secs(10),

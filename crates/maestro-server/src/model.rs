@@ -60,6 +60,10 @@ name_type! {
     /// Identity of a source, such as `controlplane-adapter`.
     SourceId
 }
+name_type! {
+    /// Names the state of a row: two reads with the same revision have seen the same row, whoever writes it. Opaque.
+    Revision
+}
 
 /// A registered cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +101,8 @@ pub struct Resource {
     pub payload: String,
     /// The newest status, in the same form.
     pub status: Option<String>,
+    /// Names the state of all of this.
+    pub revision: Revision,
 }
 
 /// Something that a source, an agent or an operator wants changed.

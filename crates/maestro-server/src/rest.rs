@@ -32,6 +32,7 @@ use crate::delivery::{Hub, Limits};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
+pub use bundles::Shown;
 pub(crate) use response::no_such_path;
 
 /// Largest request body, bytes.
@@ -54,6 +55,8 @@ pub struct Api {
     pub instance: Arc<str>,
     /// Who is let in.
     pub door: Arc<RestDoor>,
+    /// Items of lists that were shown before.
+    pub shown: Arc<Shown>,
 }
 
 /// All routes. A method that a path doesn't have is answered as upstream does it: like an unknown path, except for single

@@ -22,7 +22,8 @@ pub use sql_store::Error;
 use tokio::sync::mpsc;
 
 use crate::model::{
-    Change, ClusterName, Consumer, Done, Operation, Refusal, Resource, ResourceId, SourceId,
+    Change, ClusterName, Consumer, Done, Operation, Refusal, Resource, ResourceId, Revision,
+    SourceId,
 };
 
 /// A database that holds consumers and resources.
@@ -94,8 +95,8 @@ pub trait Store: facts::Facts + 'static {
     /// The final statuses that were kept under these event ids.
     async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error>;
 
-    /// How many resources match, and the ids of those in the window.
-    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error>;
+    /// How many resources match, and which are in the window.
+    async fn list_resources(&self, query: &Query) -> Result<Page<Listed>, Error>;
 
     /// How many consumers match, and those in the window.
     async fn list_consumers(&self, query: &Query) -> Result<Page<Consumer>, Error>;
@@ -300,6 +301,15 @@ pub struct Page<T> {
     pub total: u64,
     /// Those in the window.
     pub items: Vec<T>,
+}
+
+/// A resource in the window of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which resource.
+    pub id: ResourceId,
+    /// The state of its row when the list was made.
+    pub revision: Revision,
 }
 
 /// What is heard of other servers on the same database.

@@ -43,6 +43,7 @@ struct Inner {
     broker_duration: Family<MethodLabels, Histogram, fn() -> Histogram>,
     agents: Gauge,
     ignored: Family<ReasonLabels, Counter>,
+    listed: Family<OriginLabels, Counter>,
     waiting: Gauge,
     sources: Mutex<HashSet<String>>,
     flow: Flow,
@@ -63,6 +64,7 @@ labels! {
     BrokerLabels { r#type: &'static str, code: GrpcCode }
     MethodLabels { r#type: &'static str }
     ReasonLabels { reason: &'static str }
+    OriginLabels { from: &'static str }
 }
 
 /// A gRPC code by its name.
@@ -104,6 +106,7 @@ impl Default for Telemetry {
             broker_duration: Family::new_with_constructor(default_buckets),
             agents: Gauge::default(),
             ignored: Family::default(),
+            listed: Family::default(),
             waiting: Gauge::default(),
             sources: Mutex::default(),
             flow: Flow::default(),
@@ -219,6 +222,17 @@ impl Telemetry {
             .inc();
     }
 
+    /// Items of a list of resource bundles were made, so many of them from what was shown before.
+    pub fn listed(&self, kept: usize, read: usize) {
+        for (from, items) in [("memory", kept), ("database", read)] {
+            let items = u64::try_from(items).unwrap_or(u64::MAX);
+            self.inner
+                .listed
+                .get_or_create(&OriginLabels { from })
+                .inc_by(items);
+        }
+    }
+
     /// How many ids wait in streams.
     pub fn waiting(&self, ids: usize) {
         self.inner
@@ -323,6 +337,11 @@ impl Inner {
             "resource_status_ignored",
             "Statuses that were accepted and left out",
             self.ignored.clone(),
+        );
+        registry.register(
+            "rest_list_items",
+            "Items of lists of resource bundles, by where they came from",
+            self.listed.clone(),
         );
         registry.register(
             "delivery_waiting_resources",

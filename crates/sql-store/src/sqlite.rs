@@ -31,6 +31,9 @@ const QUEUE: usize = 1024;
 const READERS: usize = 3;
 /// How long a statement waits for another process that holds a lock (backup tools).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that a connection keeps in memory, KiB. Each has its own; behind them is the system's page cache, so this is for what
+/// every statement walks through.
+const PAGES: i32 = 2 * 1024;
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 128;
 
@@ -157,7 +160,7 @@ fn configure(connection: &Connection) -> Result<(), Error> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "cache_size", -8 * 1024)?;
+    connection.pragma_update(None, "cache_size", -PAGES)?;
     connection.pragma_update(None, "temp_store", "memory")?;
     Ok(())
 }

@@ -63,7 +63,9 @@ pub async fn storm(load: &Load) -> anyhow::Result<Value> {
     let flow = Flow::connect(load, &clusters, work::small(&clusters, WORKS)).await?;
     flow.create(load, Pace::Closed(load.args.publishers))
         .await?;
-    let Flow { shapes, .. } = flow;
+    // A pattern would only move the works out and leave the streams open until the end.
+    let shapes = flow.shapes.clone();
+    drop(flow);
     let mut of: HashMap<&str, Vec<Shape>> = HashMap::new();
     for shape in &shapes {
         of.entry(&shape.cluster).or_default().push(shape.clone());

@@ -25,6 +25,7 @@ fn row(version: i64, deleted_at: Option<Timestamp>, status: Option<Value>) -> Re
         deleted_at,
         payload: payload.to_string(),
         status: status.map(|status| status.to_string()),
+        revision: "".into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Resource bundles: what sources published, and what became of it.
 
 mod present;
+mod shown;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,17 +12,19 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::list::Parameters;
 use super::response::{Failure, Operation, no_content, raw};
-use crate::model::{Delete, Operation as Write, Resource, ResourceId};
+use crate::model::{Delete, Operation as Write, ResourceId};
 use crate::problem::{self, Problem};
-use crate::storage::Error;
 use crate::storage::search::Table;
+use crate::storage::{Error, Listed};
 use crate::writer::Lane;
+use shown::Packed;
+
+pub use shown::Shown;
 
 /// Rows read at once for a list: at most half a megabyte each with spec and status, so this bounds what a slow reader
 /// holds.
@@ -53,8 +56,8 @@ pub(super) async fn list_all(
     let (chunks, body) = mpsc::channel(1);
     let writer = ListWriter {
         api,
-        parameters,
-        ids: page.items,
+        parameters: Arc::new(parameters),
+        rows: page.items,
         wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
         total: page.total,
         chunks,
@@ -69,8 +72,8 @@ pub(super) async fn list_all(
 /// Writes a page chunk by chunk: memory follows the chunk, not the page, and no transaction is open meanwhile.
 struct ListWriter {
     api: Api,
-    parameters: Parameters,
-    ids: Vec<ResourceId>,
+    parameters: Arc<Parameters>,
+    rows: Vec<Listed>,
     wanted: usize,
     total: u64,
     chunks: mpsc::Sender<Result<Bytes, std::io::Error>>,
@@ -78,27 +81,33 @@ struct ListWriter {
 
 impl ListWriter {
     async fn run(self) {
-        let mut text = format!(
+        let head = format!(
             r#"{{"kind":"ResourceBundleList","page":{},"total":{},"items":["#,
             self.parameters.window.page, self.total
         );
+        if !self.send(head.into()).await {
+            return;
+        }
         let mut written = 0;
-        let mut chunks = self.ids.chunks(CHUNK_ROWS);
+        let mut chunks = self.rows.chunks(CHUNK_ROWS);
         let mut ahead = VecDeque::with_capacity(READS_AHEAD);
         while written < self.wanted {
             while ahead.len() < READS_AHEAD
-                && let Some(ids) = chunks.next()
+                && let Some(rows) = chunks.next()
             {
-                ahead.push_back((ids, self.read(ids.to_vec())));
+                let parameters = Arc::clone(&self.parameters);
+                let making = Chunk::make(self.api.clone(), parameters, rows.to_vec());
+                // A task, so that it gets on while a slow reader takes what is before it.
+                ahead.push_back(tokio::spawn(making));
             }
-            let Some((ids, reading)) = ahead.pop_front() else {
+            let Some(making) = ahead.pop_front() else {
                 break;
             };
-            let read = reading
+            let made = making
                 .await
                 .unwrap_or_else(|error| Err(Error::other(error.to_string())));
-            let rows = match read {
-                Ok(rows) => rows,
+            let mut chunk = match made {
+                Ok(chunk) => chunk,
                 Err(error) => {
                     // The status line is out: the only honest answer left is to break off.
                     tracing::warn!(%error, "A list was broken off.");
@@ -109,36 +118,93 @@ impl ListWriter {
                     return;
                 }
             };
-            for id in ids {
-                if written >= self.wanted {
-                    break;
+            let items = chunk.keep(self.wanted - written);
+            if items > 0 {
+                let separator = usize::from(written == 0);
+                written += items;
+                if !self.send(Bytes::from(chunk.text).slice(separator..)).await {
+                    return;
                 }
-                let Some(row) = rows.iter().find(|row| row.id == *id) else {
-                    continue;
-                };
-                if written > 0 {
-                    text.push(',');
-                }
-                present::write(row, &self.parameters, &mut text);
-                written += 1;
-            }
-            if !self.send(std::mem::take(&mut text)).await {
-                return;
             }
         }
-        text.push_str(&format!(r#"],"size":{written}}}"#));
-        self.send(text).await;
+        self.send(format!(r#"],"size":{written}}}"#).into()).await;
     }
 
-    /// Starts to read rows; a task, so that it gets on while a slow reader takes what is before it.
-    fn read(&self, ids: Vec<ResourceId>) -> JoinHandle<Result<Vec<Resource>, Error>> {
-        let store = Arc::clone(&self.api.store);
-        tokio::spawn(async move { store.resources(&ids).await })
-    }
-
-    async fn send(&self, text: String) -> bool {
-        let sent = tokio::time::timeout(READER_STALL, self.chunks.send(Ok(text.into()))).await;
+    async fn send(&self, text: Bytes) -> bool {
+        let sent = tokio::time::timeout(READER_STALL, self.chunks.send(Ok(text))).await;
         matches!(sent, Ok(Ok(())))
+    }
+}
+
+/// Some items of a list as text, each behind a comma.
+#[derive(Default)]
+struct Chunk {
+    text: Vec<u8>,
+    /// Where each item ends.
+    ends: Vec<usize>,
+}
+
+impl Chunk {
+    /// Writes rows: those that were shown in this state before from memory, all others as the database has them by now.
+    async fn make(api: Api, parameters: Arc<Parameters>, rows: Vec<Listed>) -> Result<Self, Error> {
+        // Items of chosen keys aren't kept.
+        let shown = parameters.fields.is_none().then_some(&*api.shown);
+        let kept: Vec<Option<Packed>> = rows
+            .iter()
+            .map(|row| shown?.find(&row.id, &row.revision))
+            .collect();
+        let missing: Vec<ResourceId> = rows
+            .iter()
+            .zip(&kept)
+            .filter(|(_, kept)| kept.is_none())
+            .map(|(row, _)| row.id.clone())
+            .collect();
+        let read = match missing.is_empty() {
+            true => Vec::new(),
+            false => api.store.resources(&missing).await?,
+        };
+        api.telemetry.listed(rows.len() - missing.len(), read.len());
+        let mut chunk = Self::default();
+        for (listed, kept) in rows.iter().zip(kept) {
+            match (kept, read.iter().find(|row| row.id == listed.id)) {
+                (Some(kept), _) => chunk.add(|out| {
+                    kept.unpack(parameters.full, out)
+                        .map_err(|error| Error::other(error.to_string()))
+                })?,
+                (None, Some(row)) => chunk.add(|out| {
+                    match shown {
+                        Some(shown) => {
+                            let item = present::item(row);
+                            shown.keep(row, &item);
+                            item.push(parameters.full, out);
+                        }
+                        None => {
+                            let mut text = String::new();
+                            present::write(row, &parameters, &mut text);
+                            out.extend_from_slice(text.as_bytes());
+                        }
+                    }
+                    Ok(())
+                })?,
+                // It is gone by now.
+                (None, None) => {}
+            }
+        }
+        Ok(chunk)
+    }
+
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+        self.text.push(b',');
+        write(&mut self.text)?;
+        self.ends.push(self.text.len());
+        Ok(())
+    }
+
+    /// Drops items beyond a number; returns how many there are.
+    fn keep(&mut self, most: usize) -> usize {
+        self.ends.truncate(most);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+        self.ends.len()
     }
 }
 
@@ -149,11 +215,7 @@ pub(super) async fn get(
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     match api.store.resource(&id.as_str().into()).await {
-        Ok(Some(row)) => {
-            let mut text = String::with_capacity(row.payload.len() + 1024);
-            present::write(&row, &Parameters::everything(), &mut text);
-            Ok(raw(StatusCode::OK, text))
-        }
+        Ok(Some(row)) => Ok(raw(StatusCode::OK, present::item(&row).text)),
         Ok(None) => {
             let reason = format!("Resource with id='{id}' not found");
             Err(operation.failed(Problem::new(problem::NOT_FOUND, reason)))

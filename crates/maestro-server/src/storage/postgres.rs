@@ -32,8 +32,8 @@ use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
 use super::{
-    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal,
-    Slot, StatusHash, Store, Version,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Listed, Overdue, Page, Partial, Query,
+    Removal, Slot, StatusHash, Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
 
@@ -306,7 +306,7 @@ impl Store for Postgres {
             .await
     }
 
-    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
+    async fn list_resources(&self, query: &Query) -> Result<Page<Listed>, Error> {
         self.search(async |client| lists::resources(client, query).await)
             .await
     }

@@ -22,8 +22,8 @@ use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
 use super::{
-    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Overdue, Page, Partial, Query, Removal,
-    Slot, StatusHash, Store, Version,
+    Batch, Error, Forced, ForcedOutcome, Foreign, Kept, Listed, Overdue, Page, Partial, Query,
+    Removal, Slot, StatusHash, Store, Version,
 };
 use crate::model::{ClusterName, Consumer, Resource, ResourceId, SourceId};
 
@@ -158,7 +158,7 @@ impl Store for Sqlite {
         self.read(move |db| queries::removals(db, &events)).await
     }
 
-    async fn list_resources(&self, query: &Query) -> Result<Page<ResourceId>, Error> {
+    async fn list_resources(&self, query: &Query) -> Result<Page<Listed>, Error> {
         let query = query.clone();
         self.read(move |db| lists::resources(db, &query)).await
     }

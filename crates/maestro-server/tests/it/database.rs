@@ -371,7 +371,10 @@ async fn f20b_rows_of_a_go_server_are_delivered() {
     let Database::Postgres(Secret(url)) = config.database.clone() else {
         panic!()
     };
-    let server = Server::start(impatient(config)).await;
+    let mut config = impatient(config);
+    // The event comes before the reminder, also on a slow machine.
+    config.limits.grace = Duration::from_secs(3);
+    let server = Server::start(config).await;
     server.cluster("c1").await;
     let agent = server.agent("c1").await;
     let mut specs = agent.join(&[]).await;

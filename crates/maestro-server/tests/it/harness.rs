@@ -165,6 +165,23 @@ pub async fn postgres() -> Config {
     }
 }
 
+/// The address of a PostgreSQL database.
+pub fn url(config: &Config) -> String {
+    let Database::Postgres(Secret(url)) = config.database.clone() else {
+        panic!("PostgreSQL")
+    };
+    url
+}
+
+/// A session at its prompt.
+pub async fn session(config: &Config) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&url(config), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// The same server with little patience: reminders and resyncs come after fractions of a second.
 pub fn impatient(mut config: Config) -> Config {
     config.limits.sweep_interval = Duration::from_millis(50);

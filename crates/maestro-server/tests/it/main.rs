@@ -33,6 +33,7 @@ mod delivery;
 mod endings;
 mod explain;
 mod harness;
+mod lists;
 mod logs;
 mod loop_through;
 mod metrics;

@@ -11,22 +11,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{DEADLINE, Server, bundle, config_map, impatient, large_bundle, postgres};
-
-fn url(config: &Config) -> String {
-    let Database::Postgres(Secret(url)) = config.database.clone() else {
-        panic!("PostgreSQL")
-    };
-    url
-}
-
-async fn session(config: &Config) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&url(config), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
-}
+use crate::harness::{
+    DEADLINE, Server, bundle, config_map, impatient, large_bundle, postgres, session, url,
+};
 
 async fn replica(name: &str, config: &Config) -> Server {
     Server::start(Config {

@@ -638,7 +638,7 @@ async fn lists_are_windows_on_a_selection(store: Arc<dyn Store>) {
             page.total,
             page.items
                 .iter()
-                .map(ResourceId::to_string)
+                .map(|listed| listed.id.to_string())
                 .collect::<Vec<_>>()
                 .join(" "),
         )

@@ -74,8 +74,42 @@ struct StatusData<'a> {
     resource_status: Option<&'a RawValue>,
 }
 
-/// Writes a row. One that can't be decoded is written with what is known of it, so that it doesn't spoil a list.
-pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
+/// A row with all its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) text: String,
+    /// Bytes before the keys that only full views have.
+    pub(super) brief: usize,
+}
+
+impl Item {
+    /// Appends the item as a list shows it.
+    pub(super) fn push(&self, full: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.text.as_bytes());
+        if !full {
+            cut(out, start + self.brief);
+        }
+    }
+}
+
+/// Ends an item that was written to the end of `out` before the keys that only full views have.
+pub(super) fn cut(out: &mut Vec<u8>, at: usize) {
+    out.truncate(at);
+    out.push(b'}');
+}
+
+/// Writes a row with all its keys.
+pub(super) fn item(row: &Resource) -> Item {
+    let mut text = String::new();
+    let brief = write(row, &Parameters::everything(), &mut text);
+    Item { text, brief }
+}
+
+/// Writes a row; returns how many bytes of it come before the keys that only full views have. A row that can't be decoded is
+/// written with what is known of it, so that it doesn't spoil a list.
+pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) -> usize {
+    let start = out.len();
     // Documents are scanned once and copied once. What isn't of the usual form is decoded thoroughly.
     let thorough;
     let spec: Spec<'_> = match serde_json::from_str(&row.payload) {
@@ -89,7 +123,7 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
     out.reserve(row.payload.len() + row.status.as_ref().map_or(0, String::len) + FRAME);
     out.push('{');
     let mut first = true;
-    let mut key = |name: &str, value: &dyn Fn(&mut String)| {
+    let mut key = |out: &mut String, name: &str, value: &dyn Fn(&mut String)| {
         if parameters.wants(name) {
             if !std::mem::take(&mut first) {
                 out.push(',');
@@ -99,54 +133,66 @@ pub(super) fn write(row: &Resource, parameters: &Parameters, out: &mut String) {
             value(out);
         }
     };
-    key("id", &|out| push_json(out, row.id.as_str()));
-    key("kind", &|out| push_json(out, "ResourceBundle"));
-    key("href", &|out| {
+    key(out, "id", &|out| push_json(out, row.id.as_str()));
+    key(out, "kind", &|out| push_json(out, "ResourceBundle"));
+    key(out, "href", &|out| {
         push_json(out, &format!("{BASE}/resource-bundles/{}", row.id))
     });
-    key("name", &|out| push_json(out, row.id.as_str()));
-    key("consumer_name", &|out| push_json(out, row.cluster.as_str()));
-    key("version", &|out| out.push_str(&row.version.to_string()));
-    key("created_at", &|out| {
+    key(out, "name", &|out| push_json(out, row.id.as_str()));
+    key(out, "consumer_name", &|out| {
+        push_json(out, row.cluster.as_str())
+    });
+    key(out, "version", &|out| {
+        out.push_str(&row.version.to_string())
+    });
+    key(out, "created_at", &|out| {
         push_json(out, &row.created_at.to_string())
     });
-    key("updated_at", &|out| {
+    key(out, "updated_at", &|out| {
         push_json(out, &row.updated_at.to_string())
     });
     if let Some(deleted_at) = row.deleted_at {
-        key("deleted_at", &|out| push_json(out, &deleted_at.to_string()));
+        key(out, "deleted_at", &|out| {
+            push_json(out, &deleted_at.to_string())
+        });
     }
-    key("metadata", &|out| match spec.metadata {
+    key(out, "metadata", &|out| match spec.metadata {
         Some(metadata) => {
             let metadata = with_times(metadata.get(), row.created_at, row.deleted_at);
             push_compact(out, &metadata);
         }
         None => out.push_str("{}"),
     });
-    key("manifests", &|out| push_raw(out, bundle.manifests, "[]"));
-    key("manifest_configs", &|out| {
+    key(out, "manifests", &|out| {
+        push_raw(out, bundle.manifests, "[]")
+    });
+    key(out, "manifest_configs", &|out| {
         push_raw(out, bundle.manifest_configs, "[]")
     });
-    key("delete_option", &|out| {
+    key(out, "delete_option", &|out| {
         push_raw(out, bundle.delete_option, "{}")
     });
     if let Some(status) = row.status.as_deref() {
         match serde_json::from_str::<Status<'_>>(status) {
-            Ok(status) => key("status", &|out| push_status(out, &status)),
+            Ok(status) => key(out, "status", &|out| push_status(out, &status)),
             Err(_) => {
                 if let Some(event) = decoded(status, row) {
-                    key("status", &|out| push_status(out, &of_status_event(&event)));
+                    key(out, "status", &|out| {
+                        push_status(out, &of_status_event(&event))
+                    });
                 }
             }
         }
     }
+    let brief = out.len() - start;
     if parameters.full {
-        key("source", &|out| push_json(out, row.source.as_str()));
+        key(out, "source", &|out| push_json(out, row.source.as_str()));
         if bundle.executer.is_some() {
-            key("executer", &|out| push_raw(out, bundle.executer, "{}"));
+            key(out, "executer", &|out| push_raw(out, bundle.executer, "{}"));
         }
     }
     out.push('}');
+    brief
 }
 
 /// Room for the keys that aren't documents.

@@ -6,14 +6,29 @@ use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::tokio_postgres::types::ToSql;
 
 use super::super::search::Table;
-use super::super::{Error, Page, Query};
+use super::super::{Error, Listed, Page, Query};
 use super::consumers;
+use super::queries::revision;
 use super::values::{boxed, references};
-use crate::model::{Consumer, ResourceId};
+use crate::model::Consumer;
 
-pub(super) async fn resources(client: &Client, query: &Query) -> Result<Page<ResourceId>, Error> {
-    let id = |row: &Row| Ok(row.try_get::<_, &str>(0)?.into());
-    page(client, Table::Resources, "resources", "id", query, id).await
+pub(super) async fn resources(client: &Client, query: &Query) -> Result<Page<Listed>, Error> {
+    let columns = concat!("id, ", revision!("resources"));
+    let listed = |row: &Row| {
+        Ok(Listed {
+            id: row.try_get::<_, &str>(0)?.into(),
+            revision: row.try_get::<_, &str>(1)?.into(),
+        })
+    };
+    page(
+        client,
+        Table::Resources,
+        "resources",
+        columns,
+        query,
+        listed,
+    )
+    .await
 }
 
 pub(super) async fn consumers(client: &Client, query: &Query) -> Result<Page<Consumer>, Error> {

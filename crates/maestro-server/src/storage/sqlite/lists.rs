@@ -4,13 +4,18 @@ use search_language::{Dialect, Fragment, Param};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, ToSql, params_from_iter, types::Value};
 
 use super::super::search::Table;
-use super::super::{Error, Page, Query};
+use super::super::{Error, Listed, Page, Query};
+use super::queries::revision;
 use super::{consumers, time_text};
-use crate::model::{Consumer, ResourceId};
+use crate::model::Consumer;
 
-pub(super) fn resources(db: &Connection, query: &Query) -> Result<Page<ResourceId>, Error> {
-    page(db, Table::Resources, "resources", "id", query, |row| {
-        Ok(row.get::<_, String>(0)?.into())
+pub(super) fn resources(db: &Connection, query: &Query) -> Result<Page<Listed>, Error> {
+    let columns = concat!("id, ", revision!());
+    page(db, Table::Resources, "resources", columns, query, |row| {
+        Ok(Listed {
+            id: row.get::<_, String>(0)?.into(),
+            revision: row.get::<_, String>(1)?.into(),
+        })
     })
 }
 

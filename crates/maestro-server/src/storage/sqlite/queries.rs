@@ -14,8 +14,19 @@ use crate::model::{ClusterName, Resource, ResourceId, SourceId};
 /// Tombstones are kept this long: an agent that was away longer has its unknown ids counted as strangers.
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
-const COLUMNS: &str =
-    "id, source, consumer_name, version, created_at, updated_at, deleted_at, payload, status";
+/// The revision of a row. This process is the only writer: a spec has its version, a status its sequence id, a deletion its
+/// time, and a life of an id when it began.
+macro_rules! revision {
+    () => {
+        "concat_ws('/', version, created_at, updated_at, ifnull(deleted_at, ''), ifnull(sequence, ''))"
+    };
+}
+pub(super) use revision;
+
+const COLUMNS: &str = concat!(
+    "id, source, consumer_name, version, created_at, updated_at, deleted_at, payload, status, ",
+    revision!()
+);
 
 fn resource(row: &Row<'_>) -> rusqlite::Result<Resource> {
     Ok(Resource {
@@ -28,6 +39,7 @@ fn resource(row: &Row<'_>) -> rusqlite::Result<Resource> {
         deleted_at: optional_time_of(row, 6)?,
         payload: row.get(7)?,
         status: row.get(8)?,
+        revision: row.get::<_, String>(9)?.into(),
     })
 }
 
@@ -49,13 +61,14 @@ pub(super) fn resources_beside(
     kept: &[Kept],
     with_status: bool,
 ) -> Result<Vec<Partial>, Error> {
-    let mut statement = db.prepare_cached(
+    let mut statement = db.prepare_cached(concat!(
         "select id, source, consumer_name, version, created_at, updated_at, deleted_at, \
                 case when version is ?2 and created_at between ?3 and ?4 then '' else payload end, \
-                case when ?6 and (?5 is null or sequence is not ?5) then status end, \
-                version is ?2 and created_at between ?3 and ?4, ?6 and ?5 is not null and sequence is ?5 \
-         from resources where id = ?1",
-    )?;
+                case when ?6 and (?5 is null or sequence is not ?5) then status end, ",
+        revision!(),
+        ", version is ?2 and created_at between ?3 and ?4, ?6 and ?5 is not null and sequence is ?5 \
+         from resources where id = ?1"
+    ))?;
     let mut found = Vec::with_capacity(kept.len());
     for kept in kept {
         let spec = kept.spec.as_ref();
@@ -70,8 +83,8 @@ pub(super) fn resources_beside(
         ];
         let rows = statement.query_map(parameters, |row| {
             Ok(Partial {
-                spec_is_kept: row.get(9)?,
-                status_is_kept: row.get(10)?,
+                spec_is_kept: row.get(10)?,
+                status_is_kept: row.get(11)?,
                 row: resource(row)?,
             })
         })?;
