@@ -88,25 +88,32 @@ impl ListWriter {
         if !self.send(head.into()).await {
             return;
         }
-        let mut written = 0;
-        let mut chunks = self.rows.chunks(CHUNK_ROWS);
+        let (mut written, mut asked_for) = (0, 0);
+        let mut rest = self.rows.as_slice();
         let mut ahead = VecDeque::with_capacity(READS_AHEAD);
-        while written < self.wanted {
-            while ahead.len() < READS_AHEAD
-                && let Some(rows) = chunks.next()
-            {
+        loop {
+            while ahead.len() < READS_AHEAD {
+                // The spare rows are only read when others have vanished.
+                let lacking = self.wanted - written - asked_for;
+                let rows = CHUNK_ROWS.min(lacking).min(rest.len());
+                let Some((chunk, after)) = rest.split_at_checked(rows).filter(|_| rows > 0) else {
+                    break;
+                };
+                rest = after;
+                asked_for += rows;
                 let parameters = Arc::clone(&self.parameters);
-                let making = Chunk::make(self.api.clone(), parameters, rows.to_vec());
+                let making = Chunk::make(self.api.clone(), parameters, chunk.to_vec());
                 // A task, so that it gets on while a slow reader takes what is before it.
-                ahead.push_back(tokio::spawn(making));
+                ahead.push_back((rows, tokio::spawn(making)));
             }
-            let Some(making) = ahead.pop_front() else {
+            let Some((rows, making)) = ahead.pop_front() else {
                 break;
             };
             let made = making
                 .await
                 .unwrap_or_else(|error| Err(Error::other(error.to_string())));
-            let mut chunk = match made {
+            asked_for -= rows;
+            let chunk = match made {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     // The status line is out: the only honest answer left is to break off.
@@ -118,10 +125,9 @@ impl ListWriter {
                     return;
                 }
             };
-            let items = chunk.keep(self.wanted - written);
-            if items > 0 {
+            if chunk.items > 0 {
                 let separator = usize::from(written == 0);
-                written += items;
+                written += chunk.items;
                 if !self.send(Bytes::from(chunk.text).slice(separator..)).await {
                     return;
                 }
@@ -140,8 +146,7 @@ impl ListWriter {
 #[derive(Default)]
 struct Chunk {
     text: Vec<u8>,
-    /// Where each item ends.
-    ends: Vec<usize>,
+    items: usize,
 }
 
 impl Chunk {
@@ -196,15 +201,8 @@ impl Chunk {
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
         self.text.push(b',');
         write(&mut self.text)?;
-        self.ends.push(self.text.len());
+        self.items += 1;
         Ok(())
-    }
-
-    /// Drops items beyond a number; returns how many there are.
-    fn keep(&mut self, most: usize) -> usize {
-        self.ends.truncate(most);
-        self.text.truncate(self.ends.last().copied().unwrap_or(0));
-        self.ends.len()
     }
 }
 

@@ -378,6 +378,11 @@ async fn f20b_rows_of_a_go_server_are_delivered() {
     server.cluster("c1").await;
     let agent = server.agent("c1").await;
     let mut specs = agent.join(&[]).await;
+    // What the agent said that it has is compared before anything is sent.
+    let source = server.source("s1").await;
+    let first = bundle(&[config_map("first")]);
+    source.create("first", "c1", &first).await.unwrap();
+    specs.until(|event| event.id == "first").await;
     let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
         .await
         .unwrap();
