@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// First wait.
 pub const FIRST: Duration = Duration::from_millis(200);
-/// Longest wait while nobody answers at the address: trying costs nobody anything.
-pub const LONGEST_UNREACHABLE: Duration = Duration::from_secs(1);
+/// Longest wait while nobody answers at the address: trying costs nobody anything, and a server that is back is found within a
+/// second, connecting included.
+pub const LONGEST_UNREACHABLE: Duration = Duration::from_millis(750);
 /// Longest wait for a server that answers, but not well.
 pub const LONGEST: Duration = Duration::from_secs(5);
 

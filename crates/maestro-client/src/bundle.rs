@@ -92,6 +92,19 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
 }
 
+// === impl Page ===
+
+impl<T> Page<T> {
+    /// Whether nothing comes after a page for which so many items were asked.
+    ///
+    /// Servers count the total apart from the items. What is created or deleted between the two makes it too small, so that a page
+    /// that is full is never the last. One that isn't is the last unless the total says that the server gives less than was asked.
+    pub(crate) fn is_last(&self, asked: u32) -> bool {
+        let count = u64::try_from(self.items.len()).unwrap_or(u64::MAX);
+        count == 0 || (count < u64::from(asked) && self.total <= count)
+    }
+}
+
 // === impl Bundle ===
 
 impl Bundle {
@@ -198,6 +211,9 @@ impl Bundles {
     ///
     /// # Errors
     /// Not found, or the call failed.
+    ///
+    /// # Cancel safety
+    /// A deletion that is dropped may have been asked for.
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
         let path = format!("/resource-bundles/{}", segment(id)?);
         self.client
@@ -289,8 +305,7 @@ impl Pages {
                 operation_id: self.client.operation_id(),
             })
             .await?;
-        let count = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
-        self.done = count == 0 || page.total <= count;
+        self.done = page.is_last(size);
         match page.items.last() {
             None => return Ok(None),
             Some(item) => {
@@ -304,7 +319,7 @@ impl Pages {
         Ok(Some(page.items))
     }
 
-    /// All remaining bundles at once.
+    /// All remaining bundles at once: memory grows with their number.
     ///
     /// # Errors
     /// A call failed.

@@ -65,16 +65,13 @@ impl Consumers {
                 Some(last) => format!("id > '{}'", quotable("id", &last.id)?),
             };
             let page = self.page(search).await?;
-            let count = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
-            if page.items.is_empty() {
-                return Ok(all);
-            }
             in_circles(
                 all.last().map(|last| last.id.as_str()),
                 page.items.iter().map(|item| item.id.as_str()),
             )?;
+            let last = page.is_last(self.client.shared.config.page_size);
             all.extend(page.items);
-            if page.total <= count {
+            if last {
                 return Ok(all);
             }
         }
@@ -101,7 +98,10 @@ impl Consumers {
     /// Registers a consumer.
     ///
     /// # Errors
-    /// The name is taken or malformed, or the call failed.
+    /// The name is taken or malformed, or the call failed. After [`Error::Timeout`] it may be registered all the same.
+    ///
+    /// # Cancel safety
+    /// A registration that is dropped may have happened.
     pub async fn create(
         &self,
         name: &str,

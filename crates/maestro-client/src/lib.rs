@@ -8,47 +8,84 @@
 //!  Works::{get, list}, Consumers, Bundles ──GET──► REST 8000 ────┘
 //! ```
 //!
+//! A program that brings a ConfigMap to a cluster, waits until it is there, and takes it back:
+//!
 //! ```no_run
 //! use maestro_client::{Client, Config, Error, WatchEvent, WatchOptions};
-//! use manifestwork::ManifestWork;
+//! use manifestwork::{ConditionStatus, ManifestWork, conditions, constants::condition::AVAILABLE};
 //! use serde_json::json;
 //!
-//! # async fn example() -> Result<(), Error> {
-//! // Nothing is connected yet. TLS, token and time limits are fields of the config.
-//! let client = Client::new(Config {
-//!     rest_url: "http://localhost:8000".into(),
-//!     grpc_address: "localhost:8090".into(),
-//!     source_id: "my-controller".into(),
-//!     ..Config::default()
-//! })?;
-//! let works = client.works("cluster1");
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     // Nothing is connected yet. TLS, token and time limits are further fields of the config.
+//!     let client = Client::new(Config {
+//!         rest_url: "http://localhost:8000".into(),
+//!         grpc_address: "localhost:8090".into(),
+//!         source_id: "my-controller".into(),
+//!         ..Config::default()
+//!     })?;
+//!     // The works of one cluster. A handle is a value: make as many as you like, from any task.
+//!     let works = client.works("cluster1");
+//!     // First what is there, then every change, over reconnects; never twice, never backwards.
+//!     let mut watch = works.watch(WatchOptions::default());
 //!
-//! let mut work = ManifestWork::new("cluster1", "greeting");
-//! work.spec.workload.manifests.push(
-//!     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting", "namespace": "default"}, "data": {"text": "hello"}}).into(),
-//! );
-//! // Creates, updates, or finds that there is nothing to do.
-//! works.apply(&work).await?;
+//!     let mut work = ManifestWork::new("cluster1", "greeting");
+//!     work.spec.workload.manifests.push(
+//!         json!({"apiVersion": "v1", "kind": "ConfigMap",
+//!                "metadata": {"name": "greeting", "namespace": "default"}, "data": {"text": "hello"}})
+//!         .into(),
+//!     );
+//!     // Creates it, updates it, or finds that there is nothing to do: the same after every restart.
+//!     let applied = works.apply(&work).await?;
+//!     let version = applied.work().metadata.generation;
 //!
-//! // Changes a part: based on the version that is read, again on a fresh copy if somebody else was faster.
+//!     let mut going = false;
+//!     while let Some(event) = watch.next_event().await {
+//!         match event {
+//!             WatchEvent::Added(work) | WatchEvent::Modified(work) if work.metadata.name == "greeting" => {
+//!                 let available = conditions::find(&work.status.conditions, AVAILABLE);
+//!                 let is_there = available.is_some_and(|condition| {
+//!                     condition.status == ConditionStatus::True && condition.observed_generation >= version
+//!                 });
+//!                 if is_there && !going {
+//!                     println!("it is there");
+//!                     // Asks for the end; it has come when the cluster's agent has confirmed it.
+//!                     works.delete("greeting").await?;
+//!                     going = true;
+//!                 }
+//!             }
+//!             WatchEvent::Deleted(work) if work.metadata.name == "greeting" => break,
+//!             WatchEvent::Interrupted(why) => println!("the watch goes on trying: {}", why.0),
+//!             _ => {}
+//!         }
+//!     }
+//!     println!("it is gone");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Two writers of one work don't overwrite each other: what is written names the version that it is based on.
+//!
+//! ```no_run
+//! # async fn example(works: maestro_client::Works) -> Result<(), maestro_client::Error> {
+//! use maestro_client::{Error, retry_on_conflict};
+//!
+//! // Reads, changes, writes; again on a fresh copy if somebody else was faster.
 //! works.edit("greeting", |work| {
 //!     work.metadata.labels.insert("team".into(), "blue".into());
 //! }).await?;
 //!
-//! // First what is there, then every change, over reconnects; never twice, never backwards.
-//! let mut watch = works.watch(WatchOptions::default());
-//! while let Some(event) = watch.next_event().await {
-//!     match event {
-//!         WatchEvent::Added(work) | WatchEvent::Modified(work) => println!("{}: {:?}", work.metadata.name, work.status.conditions),
-//!         WatchEvent::Deleted(work) => println!("{} is gone", work.metadata.name),
-//!         WatchEvent::Synced => println!("that is all there is"),
-//!         WatchEvent::Interrupted(error) => println!("going on trying: {}", error.0),
-//!     }
-//! }
+//! // The same by hand, for changes that need to await or may fail.
+//! retry_on_conflict(5, || async {
+//!     let mut work = works.get("greeting").await?;
+//!     work.metadata.labels.insert("team".into(), "green".into());
+//!     works.apply(&work).await
+//! }).await?;
 //!
 //! // Errors have a class: what to do next follows from it.
-//! match works.create(&work).await {
-//!     Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+//! match works.delete("greeting").await {
+//!     Ok(_) => {}
+//!     Err(Error::Unauthenticated { message }) => println!("get another token: {message}"),
 //!     Err(error) if error.is_retryable() => println!("later: {error}"),
 //!     Err(error) => return Err(error),
 //! }
@@ -56,7 +93,7 @@
 //! # }
 //! ```
 //!
-//! `examples/follow.rs` is a whole program.
+//! `examples/follow.rs` is a longer one, with labels, tokens and patience.
 //!
 //! Reading order:
 //! - [`config`]: addresses, source id, TLS, token, time limits
@@ -68,7 +105,11 @@
 //! - [`explain`]: where a work is and what it waits for
 //! - [`error`]: what can go wrong, by class
 //!
-//! The protocol is explained in `docs/protocol/source-client.md`.
+//! # Cancel safety
+//! Dropping the future of a read, of [`Watch::next_event`] or of [`Walk::next`] loses nothing. Dropping that of a write leaves open
+//! whether the server has stored it: see [`works`].
+//!
+//! The protocol, and what is promised beyond upstream's client, is explained in `docs/protocol/source-client.md`.
 
 pub mod backoff;
 pub mod bundle;

@@ -9,9 +9,9 @@ use super::{
     WatchError, WatchEvent, WatchOptions,
     feed::{Feed, Member},
     mailbox::{Gap, Interest},
-    tracker::Tracker,
+    tracker::{Heard, Tracker},
 };
-use crate::{Error, Works, backoff::Backoff, bundle::Pages, grpc::longest_wait};
+use crate::{Bundle, Error, WorkName, Works, backoff::Backoff, bundle::Pages, grpc::longest_wait};
 
 /// Why a round ended.
 enum End {
@@ -85,7 +85,7 @@ impl Round<'_> {
         self.list(tracker).await?;
         // What came while the list was read.
         while let Some(work) = self.member.take(self.subscription)? {
-            self.output.all(tracker.reported(owned(work))).await?;
+            self.reported(tracker, owned(work)).await?;
         }
         self.output.send(WatchEvent::Synced).await?;
         backoff.reset();
@@ -102,21 +102,40 @@ impl Round<'_> {
                     .await
                     .map_err(|_| End::Behind)??,
             };
-            self.output.all(tracker.reported(owned(work))).await?;
+            self.reported(tracker, owned(work)).await?;
         }
+    }
+
+    async fn reported(&self, tracker: &mut Tracker, work: ManifestWork) -> Result<(), End> {
+        let WorkName { consumer, name } = WorkName::of(&work);
+        match tracker.reported(work) {
+            Heard::Tell(events) => self.output.all(events).await,
+            Heard::Ask => {
+                let works = self.works.client().works(&consumer);
+                self.look_up(tracker, &works, &name).await
+            }
+        }
+    }
+
+    /// Passes on what the server has of one work; nothing if it has none.
+    async fn look_up(&self, tracker: &mut Tracker, works: &Works, name: &str) -> Result<(), End> {
+        match self.unless_closed(works.bundle(name)).await? {
+            Ok(bundle) => self.listed(tracker, bundle).await,
+            Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(End::List(error)),
+        }
+    }
+
+    async fn listed(&self, tracker: &mut Tracker, bundle: Bundle) -> Result<(), End> {
+        let born = bundle.created_at;
+        let work = self.works.with_executor(bundle);
+        self.output.all(tracker.listed(work, born)).await
     }
 
     async fn list(&self, tracker: &mut Tracker) -> Result<(), End> {
         tracker.begin_list();
         match &self.options.name {
-            Some(name) => {
-                let found = self.unless_closed(self.works.get(name)).await?;
-                match found {
-                    Ok(work) => self.output.all(tracker.listed(work)).await?,
-                    Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(End::List(error)),
-                }
-            }
+            Some(name) => self.look_up(tracker, self.works, name).await?,
             None => {
                 let mut pages = self
                     .works
@@ -128,8 +147,7 @@ impl Round<'_> {
                     .map_err(End::List)?
                 {
                     for bundle in page {
-                        let work = self.works.with_executor(bundle);
-                        self.output.all(tracker.listed(work)).await?;
+                        self.listed(tracker, bundle).await?;
                     }
                 }
             }
@@ -138,7 +156,7 @@ impl Round<'_> {
     }
 
     /// One page; a client with many watches doesn't ask for all of them at once.
-    async fn page(&self, pages: &mut Pages) -> Result<Option<Vec<crate::Bundle>>, Error> {
+    async fn page(&self, pages: &mut Pages) -> Result<Option<Vec<Bundle>>, Error> {
         let _turn = self.works.client().shared.lists.acquire().await;
         pages.next().await
     }

@@ -1,15 +1,19 @@
 //! What a watch has told so far, and what there is to tell next. Pure.
+//!
+//! Works are told apart by uid. A name that is used again has the same uid, so that a uid has several lives; a life is known by
+//! its creation time. Reports of statuses know it by the second, lists exactly.
+
+mod position;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event_wire::SequenceId;
 use jiff::Timestamp;
 use manifestwork::{
-    Condition, ManifestWork, ObjectMeta, conditions,
-    constants::{SEQUENCE_ID_ANNOTATION, condition::DELETED},
+    Condition, ManifestWork, ObjectMeta, conditions, constants::condition::DELETED,
 };
 
 use super::{WatchEvent, WatchOptions};
+use position::{Order, Position, is_older_life, within_the_same_second};
 
 /// Ends of works that are remembered, so that a late report doesn't bring one back.
 const MAX_ENDED: usize = 10_000;
@@ -35,69 +39,31 @@ struct Known {
     round: u64,
 }
 
-/// Where in its history a work is.
-#[derive(Clone, Copy)]
-struct Position {
-    /// Creation time: tells one life of a name from the next.
-    life: Option<Timestamp>,
-    version: i64,
-    sequence: Option<SequenceId>,
-}
-
+/// A work whose end was told.
 struct Ended {
     position: Position,
-    /// True if the agent's last report was seen: nothing of this life comes after it.
-    confirmed: bool,
+    how: How,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Order {
-    Older,
-    Same,
-    Newer,
-    AnotherLife,
+/// How the end of a work was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The agent's last report came: nothing of this life comes after it.
+    Confirmed,
+    /// It was no longer in a list. If labels are asked for, it may as well have lost them.
+    Missing,
+    /// It was seen with other labels: it exists.
+    Relabelled,
 }
 
-impl Position {
-    fn of(work: &ManifestWork) -> Self {
-        let sequence = work
-            .metadata
-            .annotations
-            .get(SEQUENCE_ID_ANNOTATION)
-            .and_then(|text| text.parse().ok());
-        Self {
-            life: work.metadata.creation_timestamp,
-            version: work.metadata.generation,
-            sequence,
-        }
-    }
-
-    /// How this position stands to one that was told before.
-    fn against(&self, told: &Self) -> Order {
-        if let (Some(life), Some(before)) = (self.life, told.life)
-            && life != before
-        {
-            return if life > before {
-                Order::AnotherLife
-            } else {
-                Order::Older
-            };
-        }
-        match self.version.cmp(&told.version) {
-            std::cmp::Ordering::Less => return Order::Older,
-            std::cmp::Ordering::Greater => return Order::Newer,
-            std::cmp::Ordering::Equal => {}
-        }
-        match (self.sequence, told.sequence) {
-            (Some(sequence), Some(before)) if sequence == before => Order::Same,
-            // Ids of different nodes have no order: take what comes.
-            (Some(sequence), before) if sequence.is_newer_than(before).unwrap_or(true) => {
-                Order::Newer
-            }
-            (None, None) => Order::Same,
-            _ => Order::Older,
-        }
-    }
+/// What a report leads to.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// These are to be told.
+    Tell(Vec<WatchEvent>),
+    /// It may be about a work that came back into view, or an overtaken one of a work that is gone. The server knows:
+    /// pass what it has to [`Tracker::listed`], or nothing.
+    Ask,
 }
 
 impl Tracker {
@@ -117,15 +83,35 @@ impl Tracker {
         self.round += 1;
     }
 
-    /// A work that exists.
-    pub(super) fn listed(&mut self, work: ManifestWork) -> Vec<WatchEvent> {
+    /// A work that exists, and when exactly it was created.
+    pub(super) fn listed(
+        &mut self,
+        work: ManifestWork,
+        born: Option<Timestamp>,
+    ) -> Vec<WatchEvent> {
         let round = self.round;
-        if let Some(known) = self.known.get_mut(&work.metadata.uid) {
-            known.round = round;
+        let id = work.metadata.uid.as_str();
+        let position = Position::of(&work, born);
+        let mut events = Vec::new();
+        match self.known.get_mut(id) {
+            // Versions of a life never fall, and a list is read after everything that was told.
+            Some(known) if known.position.lived_before(&position) => {
+                events.extend(self.ended_unseen(id));
+            }
+            Some(known) => known.round = round,
+            None => {}
         }
-        // A list is read after everything that was told: it is right about what exists.
-        self.forget_end(&work.metadata.uid);
-        self.alive(work)
+        // For the same reason it is right about what exists.
+        if self.in_scope(&work) {
+            self.forget_end(id);
+        } else if let Some(ended) = self.ended.get_mut(id) {
+            *ended = Ended {
+                position,
+                how: How::Relabelled,
+            };
+        }
+        events.extend(self.alive(work, position));
+        events
     }
 
     /// Ends a list: what was told and isn't there any more is gone.
@@ -141,33 +127,30 @@ impl Tracker {
     }
 
     /// A status report from the stream.
-    pub(super) fn reported(&mut self, work: ManifestWork) -> Vec<WatchEvent> {
-        let position = Position::of(&work);
+    pub(super) fn reported(&mut self, work: ManifestWork) -> Heard {
+        let position = Position::of(&work, None);
         let id = work.metadata.uid.clone();
         if work.is_deleted() {
-            return self.report_of_end(id, position, work);
+            return Heard::Tell(self.report_of_end(id, position, work));
         }
         if let Some(ended) = self.ended.get(&id) {
-            let revived = match position.against(&ended.position) {
-                Order::AnotherLife => true,
-                // Made anew within the same second: versions begin again, sequence ids go on.
-                _ if ended.confirmed => match (position.sequence, ended.position.sequence) {
-                    (Some(sequence), Some(last)) => {
-                        position
-                            .life
-                            .is_none_or(|life| Some(life) == ended.position.life)
-                            && sequence.is_newer_than(Some(last)).unwrap_or(false)
-                    }
-                    _ => false,
-                },
+            if !self.in_scope(&work) {
+                return Heard::Tell(Vec::new());
+            }
+            let revived = match (position.against(&ended.position), ended.how) {
+                (Order::AnotherLife, _) | (Order::Newer, How::Relabelled) => true,
+                (Order::Newer, How::Missing) if !self.options.label_selector.is_empty() => {
+                    return Heard::Ask;
+                }
+                (_, How::Confirmed) => within_the_same_second(&position, &ended.position),
                 _ => false,
             };
             if !revived {
-                return Vec::new();
+                return Heard::Tell(Vec::new());
             }
             self.forget_end(&id);
         }
-        self.alive(work)
+        Heard::Tell(self.alive(work, position))
     }
 
     fn report_of_end(
@@ -184,7 +167,7 @@ impl Tracker {
                     && !matches!(position.against(&ended.position), Order::AnotherLife)
                 {
                     // Told already, by comparison. Now it is known which report was the last.
-                    ended.confirmed = true;
+                    ended.how = How::Confirmed;
                     ended.position.sequence = position.sequence.or(ended.position.sequence);
                     return Vec::new();
                 }
@@ -198,15 +181,14 @@ impl Tracker {
             id,
             Ended {
                 position,
-                confirmed: true,
+                how: How::Confirmed,
             },
         );
         vec![WatchEvent::Deleted(Box::new(work))]
     }
 
-    fn alive(&mut self, work: ManifestWork) -> Vec<WatchEvent> {
+    fn alive(&mut self, work: ManifestWork, mut position: Position) -> Vec<WatchEvent> {
         let id = work.metadata.uid.clone();
-        let position = Position::of(&work);
         let order = self
             .known
             .get(&id)
@@ -216,10 +198,15 @@ impl Tracker {
         }
         if !self.in_scope(&work) {
             // It has left the view; if it comes back it is new.
-            return match self.known.remove(&id) {
-                Some(_) => vec![WatchEvent::Deleted(Box::new(work))],
-                None => Vec::new(),
+            if self.known.remove(&id).is_none() {
+                return Vec::new();
+            }
+            let ended = Ended {
+                position,
+                how: How::Relabelled,
             };
+            self.remember_end(id, ended);
+            return vec![WatchEvent::Deleted(Box::new(work))];
         }
         let mut events = Vec::new();
         let deleting = work.metadata.is_deleting();
@@ -237,6 +224,10 @@ impl Tracker {
                     events.push(WatchEvent::Modified(Box::new(work.clone())));
                 }
             }
+        }
+        if order != Some(Order::AnotherLife) {
+            let born = self.known.get(&id).and_then(|known| known.position.born);
+            position.born = position.born.or(born);
         }
         let mut metadata = work.metadata;
         metadata.managed_fields.clear();
@@ -268,7 +259,7 @@ impl Tracker {
             id.to_owned(),
             Ended {
                 position: known.position,
-                confirmed: false,
+                how: How::Missing,
             },
         );
         let mut work = ManifestWork {
@@ -314,10 +305,6 @@ impl Tracker {
             self.ended_order.retain(|other| other != id);
         }
     }
-}
-
-fn is_older_life(position: &Position, told: &Position) -> bool {
-    matches!((position.life, told.life), (Some(life), Some(before)) if life < before)
 }
 
 #[cfg(test)]

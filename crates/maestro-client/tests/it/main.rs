@@ -6,15 +6,19 @@
     reason = "shared with the CLI's tests, which press other buttons"
 )]
 mod fake;
+
+mod away;
+mod changing;
+mod executors;
+mod listing;
 mod peer;
 mod security;
 mod watching;
-mod working;
 
 use std::time::Duration;
 
 use fake::Fake;
-use maestro_client::{Client, Config};
+use maestro_client::{Client, Config, LabelSelector, ListOptions, Patch};
 use manifestwork::{Manifest, ManifestWork};
 use serde_json::json;
 
@@ -42,4 +46,30 @@ fn work(name: &str, value: &str) -> ManifestWork {
     let mut work = ManifestWork::new("c1", name);
     work.spec.workload.manifests.push(config_map(name, value));
     work
+}
+
+#[test]
+fn every_call_can_be_made_from_a_spawned_task() {
+    fn sendable<T: Send>(_: &T) {}
+    let client = Client::new(Config {
+        source_id: "s".into(),
+        ..Config::default()
+    })
+    .unwrap();
+    let (works, consumers) = (client.works("c"), client.consumers());
+    let (work, patch, options) = (
+        work("w", "1"),
+        Patch::Merge(json!({})),
+        ListOptions::default(),
+    );
+    sendable(&works.get("w"));
+    sendable(&works.list(&options));
+    sendable(&works.create(&work));
+    sendable(&works.patch("w", &patch));
+    sendable(&works.apply(&work));
+    sendable(&works.edit("w", |_| {}));
+    sendable(&works.delete("w"));
+    sendable(&works.delete_matching(&LabelSelector::default()));
+    sendable(&works.walk(&LabelSelector::default()).unwrap().next());
+    sendable(&consumers.list());
 }

@@ -171,6 +171,53 @@ async fn what_is_reported_while_the_list_is_read_is_not_missed() {
     assert_eq!(seen, ["A going 1", "A w 1", "D going 1", "M w 1"]);
 }
 
+/// A list can't tell a work that lost its labels from one that is gone.
+#[tokio::test]
+async fn a_work_that_lost_its_labels_in_a_gap_is_told_again_when_it_gets_them_back() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    let labelled = |value: &str| {
+        let mut work = work("w", "1");
+        work.metadata.labels.insert("app".into(), value.into());
+        work
+    };
+    works.create(&labelled("x")).await.unwrap();
+    let mut watch = client(&fake).works("c1").watch(WatchOptions {
+        label_selector: "app=x".parse().unwrap(),
+        ..WatchOptions::default()
+    });
+    assert_eq!(until_synced(&mut watch).await, ["A w 1"]);
+    works.apply(&labelled("y")).await.unwrap();
+    fake.end_subscriptions();
+    assert_eq!(until_synced(&mut watch).await, ["D w 1"]);
+    works.apply(&labelled("x")).await.unwrap();
+    fake.report("w", json!({}));
+    assert_eq!(next(&mut watch).await, "A w 3");
+    works.delete("w").await.unwrap();
+    fake.finish_deletion("w");
+    assert_eq!(next(&mut watch).await, "D w 3");
+}
+
+/// Names that are used again within a second: the creation times of reports are as coarse as that.
+#[tokio::test]
+async fn a_life_that_began_in_the_second_of_the_one_before_is_told() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    works.apply(&work("w", "2")).await.unwrap();
+    let born = fake.data().rows.values().next().unwrap().created_at;
+    let mut watch = works.watch(WatchOptions::default());
+    assert_eq!(until_synced(&mut watch).await, ["A w 2"]);
+    fake.vanish("w");
+    works.create(&work("w", "3")).await.unwrap();
+    fake.data()
+        .rows
+        .values_mut()
+        .for_each(|row| row.created_at = born + Duration::from_nanos(1));
+    fake.end_subscriptions();
+    assert_eq!(until_synced(&mut watch).await, ["D w 2", "A w 1"]);
+}
+
 #[tokio::test]
 async fn f45_a_silent_connection_is_left_and_nothing_is_lost() {
     let fake = Fake::start().await;

@@ -9,5 +9,6 @@
 mod faults;
 mod migration;
 mod operator;
+mod sdk;
 mod server;
 mod support;

@@ -1,3 +1,6 @@
+use event_wire::SequenceId;
+use manifestwork::constants::SEQUENCE_ID_ANNOTATION;
+
 use super::*;
 
 const LIFE: i64 = 1_767_225_600;
@@ -27,6 +30,14 @@ fn tracker() -> Tracker {
     Tracker::new(Some("c"), WatchOptions::default())
 }
 
+/// What a report leads to where nothing has to be asked.
+fn heard(tracker: &mut Tracker, work: ManifestWork) -> Vec<WatchEvent> {
+    match tracker.reported(work) {
+        Heard::Tell(events) => events,
+        Heard::Ask => panic!("only labels that are asked for make it doubtful"),
+    }
+}
+
 /// `A`dded, `M`odified, `D`eleted with id, version.
 fn told(events: Vec<WatchEvent>) -> Vec<String> {
     events
@@ -48,7 +59,7 @@ fn list(tracker: &mut Tracker, works: &[ManifestWork]) -> Vec<String> {
     tracker.begin_list();
     let mut events = Vec::new();
     for work in works {
-        events.extend(tracker.listed(work.clone()));
+        events.extend(tracker.listed(work.clone(), None));
     }
     events.extend(tracker.end_list());
     told(events)
@@ -58,21 +69,30 @@ fn list(tracker: &mut Tracker, works: &[ManifestWork]) -> Vec<String> {
 fn a_life_is_told_once_per_state() {
     let mut tracker = tracker();
     assert_eq!(list(&mut tracker, &[work("a", LIFE, 1, None)]), ["Aa1"]);
-    assert_eq!(told(tracker.reported(work("a", LIFE, 1, Some(1)))), ["Ma1"]);
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 1, Some(1)))),
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(1)))),
+        ["Ma1"]
+    );
+    assert_eq!(
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(1)))),
         [""; 0],
         "the same report again"
     );
-    assert_eq!(told(tracker.reported(work("a", LIFE, 1, Some(3)))), ["Ma1"]);
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 1, Some(2)))),
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(3)))),
+        ["Ma1"]
+    );
+    assert_eq!(
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(2)))),
         [""; 0],
         "an overtaken report"
     );
-    assert_eq!(told(tracker.reported(work("a", LIFE, 2, Some(4)))), ["Ma2"]);
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 1, Some(5)))),
+        told(heard(&mut tracker, work("a", LIFE, 2, Some(4)))),
+        ["Ma2"]
+    );
+    assert_eq!(
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(5)))),
         [""; 0],
         "a report about an old version"
     );
@@ -82,16 +102,16 @@ fn a_life_is_told_once_per_state() {
         "nothing new after a reconnect"
     );
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 2, Some(9))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 2, Some(9))))),
         ["Da2"]
     );
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 2, Some(9))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 2, Some(9))))),
         [""; 0],
         "exactly one end"
     );
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 2, Some(8)))),
+        told(heard(&mut tracker, work("a", LIFE, 2, Some(8)))),
         [""; 0],
         "no coming back"
     );
@@ -107,17 +127,23 @@ fn an_end_during_a_gap_is_told_once() {
     );
     assert_eq!(list(&mut tracker, &[work("b", LIFE, 1, None)]), ["Da1"]);
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 1, Some(2)))),
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(2)))),
         [""; 0],
         "a report from before the end"
     );
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 1, Some(3))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 1, Some(3))))),
         [""; 0],
         "told by comparison already"
     );
-    assert_eq!(told(tracker.reported(work("a", LIFE, 1, Some(2)))), [""; 0]);
-    assert_eq!(told(tracker.reported(work("b", LIFE, 1, Some(1)))), ["Mb1"]);
+    assert_eq!(
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(2)))),
+        [""; 0]
+    );
+    assert_eq!(
+        told(heard(&mut tracker, work("b", LIFE, 1, Some(1)))),
+        ["Mb1"]
+    );
 }
 
 #[test]
@@ -143,17 +169,17 @@ fn a_new_life_ends_the_old_one() {
         ["Da7", "Aa1"]
     );
     assert_eq!(
-        told(tracker.reported(work("a", LIFE, 7, Some(2)))),
+        told(heard(&mut tracker, work("a", LIFE, 7, Some(2)))),
         [""; 0],
         "a report of the old life"
     );
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 7, Some(3))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 7, Some(3))))),
         [""; 0],
         "the end of the old life"
     );
     assert_eq!(
-        told(tracker.reported(work("a", LIFE + 5, 1, Some(4)))),
+        told(heard(&mut tracker, work("a", LIFE + 5, 1, Some(4)))),
         ["Ma1"]
     );
 }
@@ -163,10 +189,13 @@ fn a_new_life_within_the_same_second_is_seen_by_its_sequence() {
     let mut tracker = tracker();
     list(&mut tracker, &[work("a", LIFE, 2, Some(1))]);
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 2, Some(2))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 2, Some(2))))),
         ["Da2"]
     );
-    assert_eq!(told(tracker.reported(work("a", LIFE, 1, Some(3)))), ["Aa1"]);
+    assert_eq!(
+        told(heard(&mut tracker, work("a", LIFE, 1, Some(3)))),
+        ["Aa1"]
+    );
 }
 
 #[test]
@@ -174,11 +203,11 @@ fn a_work_that_ended_before_it_was_seen_is_still_told() {
     let mut tracker = tracker();
     list(&mut tracker, &[]);
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 1, Some(2))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 1, Some(2))))),
         ["Da1"]
     );
     assert_eq!(
-        told(tracker.reported(deleted(work("a", LIFE, 1, Some(2))))),
+        told(heard(&mut tracker, deleted(work("a", LIFE, 1, Some(2))))),
         [""; 0]
     );
 }
@@ -187,7 +216,7 @@ fn a_work_that_ended_before_it_was_seen_is_still_told() {
 fn a_list_is_right_about_what_exists() {
     let mut tracker = tracker();
     list(&mut tracker, &[work("a", LIFE, 1, Some(1))]);
-    tracker.reported(deleted(work("a", LIFE, 1, Some(2))));
+    heard(&mut tracker, deleted(work("a", LIFE, 1, Some(2))));
     assert_eq!(list(&mut tracker, &[work("a", LIFE, 1, Some(1))]), ["Aa1"]);
 }
 
@@ -222,143 +251,109 @@ fn only_what_was_asked_for_is_told() {
         ),
         ["Aa1"]
     );
-    assert_eq!(told(tracker.reported(labelled("b", "y", 2))), [""; 0]);
+    assert_eq!(told(heard(&mut tracker, labelled("b", "y", 2))), [""; 0]);
     assert_eq!(
-        told(tracker.reported(labelled("a", "y", 2))),
+        told(heard(&mut tracker, labelled("a", "y", 2))),
         ["Da1"],
         "it left the view"
     );
-    assert_eq!(told(tracker.reported(labelled("a", "x", 3))), ["Aa1"]);
+    assert_eq!(told(heard(&mut tracker, labelled("a", "x", 3))), ["Aa1"]);
     let mut elsewhere = labelled("c", "x", 1);
     elsewhere.metadata.namespace = "other".into();
-    assert_eq!(told(tracker.reported(elsewhere)), [""; 0]);
+    assert_eq!(told(heard(&mut tracker, elsewhere)), [""; 0]);
 }
 
-mod random {
-    //! A server that creates, updates, reports and deletes; a connection that comes and goes; a watch in between.
-
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Create(usize),
-        Update(usize),
-        Report(usize),
-        Delete(usize),
-        /// Deliver so many queued events.
-        Deliver(usize),
-        /// Lose everything that is queued, list again.
-        Reconnect,
-        /// List first, deliver what was queued before afterwards: the list overtakes the stream.
-        Overtake,
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            (0..3_usize).prop_map(Step::Create),
-            (0..3_usize).prop_map(Step::Update),
-            (0..3_usize).prop_map(Step::Report),
-            (0..3_usize).prop_map(Step::Delete),
-            (1..5_usize).prop_map(Step::Deliver),
-            Just(Step::Reconnect),
-            Just(Step::Overtake),
-        ];
-        prop::collection::vec(step, 0..60)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_view_follows_the_server(steps in steps()) {
-            const IDS: [&str; 3] = ["a", "b", "c"];
-            let mut tracker = tracker();
-            // The server's rows: life, version, sequence of the last report.
-            let mut rows: BTreeMap<&str, (i64, i64, Option<i64>)> = BTreeMap::new();
-            let mut queue: VecDeque<ManifestWork> = VecDeque::new();
-            let (mut clock, mut sequence) = (LIFE, 0);
-            // What a reader of the watch believes.
-            let mut view: BTreeMap<String, (i64, i64, Option<SequenceId>)> = BTreeMap::new();
-            let take = |events: Vec<WatchEvent>, view: &mut BTreeMap<String, (i64, i64, Option<SequenceId>)>| {
-                for event in events {
-                    let work = event.work().unwrap();
-                    let position = Position::of(work);
-                    let now = (position.life.unwrap().as_second(), position.version, position.sequence);
-                    let id = work.metadata.uid.clone();
-                    match event {
-                        WatchEvent::Added(_) => assert!(view.insert(id, now).is_none(), "added twice"),
-                        WatchEvent::Modified(_) => {
-                            let before = view.insert(id, now).expect("modified before added");
-                            assert!((now.0, now.1) >= (before.0, before.1), "went back: {before:?} {now:?}");
-                        }
-                        // One that ended before it was seen has no entry.
-                        WatchEvent::Deleted(_) => drop(view.remove(&id)),
-                        _ => {}
-                    }
-                }
-            };
-            let snapshot = |rows: &BTreeMap<&str, (i64, i64, Option<i64>)>| -> Vec<ManifestWork> {
-                rows.iter().map(|(id, (life, version, sequence))| work(id, *life, *version, *sequence)).collect()
-            };
-            let relist = |tracker: &mut Tracker, works: &[ManifestWork]| {
-                tracker.begin_list();
-                let mut events: Vec<WatchEvent> = works.iter().flat_map(|work| tracker.listed(work.clone())).collect();
-                events.extend(tracker.end_list());
-                events
-            };
-            for step in steps {
-                match step {
-                    Step::Create(index) => {
-                        clock += 1;
-                        rows.entry(IDS[index]).or_insert((clock, 1, None));
-                    }
-                    Step::Update(index) => {
-                        if let Some(row) = rows.get_mut(IDS[index]) {
-                            row.1 += 1;
-                            row.2 = None;
-                        }
-                    }
-                    Step::Report(index) => {
-                        if let Some(row) = rows.get_mut(IDS[index]) {
-                            sequence += 1;
-                            row.2 = Some(sequence);
-                            queue.push_back(work(IDS[index], row.0, row.1, row.2));
-                        }
-                    }
-                    Step::Delete(index) => {
-                        if let Some((life, version, _)) = rows.remove(IDS[index]) {
-                            sequence += 1;
-                            queue.push_back(deleted(work(IDS[index], life, version, Some(sequence))));
-                        }
-                    }
-                    Step::Deliver(count) => {
-                        for _ in 0..count {
-                            if let Some(event) = queue.pop_front() {
-                                take(tracker.reported(event), &mut view);
-                            }
-                        }
-                    }
-                    Step::Reconnect => {
-                        queue.clear();
-                        take(relist(&mut tracker, &snapshot(&rows)), &mut view);
-                    }
-                    Step::Overtake => take(relist(&mut tracker, &snapshot(&rows)), &mut view),
-                }
-            }
-            // In the end everything arrives, and a list closes what was never reported.
-            while let Some(event) = queue.pop_front() {
-                take(tracker.reported(event), &mut view);
-            }
-            take(relist(&mut tracker, &snapshot(&rows)), &mut view);
-            let alive: Vec<(String, i64, i64)> =
-                rows.iter().map(|(id, (life, version, _))| ((*id).to_owned(), *life, *version)).collect();
-            let seen: Vec<(String, i64, i64)> =
-                view.iter().map(|(id, (life, version, _))| (id.clone(), *life, *version)).collect();
-            prop_assert_eq!(seen, alive);
-        }
-    }
+/// A tracker of works with `app=x`, and such works.
+fn of_app() -> (Tracker, impl Fn(&str, i64, i64) -> ManifestWork) {
+    let options = WatchOptions {
+        label_selector: "app=x".parse().unwrap(),
+        ..WatchOptions::default()
+    };
+    let labelled = |label: &str, version, sequence| {
+        let mut work = work("a", LIFE, version, Some(sequence));
+        work.metadata.labels.insert("app".into(), label.into());
+        work
+    };
+    (Tracker::new(Some("c"), options), labelled)
 }
+
+#[test]
+fn a_work_that_lost_its_labels_in_a_gap_may_come_back() {
+    let (mut tracker, labelled) = of_app();
+    list(&mut tracker, &[labelled("x", 1, 1)]);
+    // The server's search leaves out what has other labels.
+    assert_eq!(list(&mut tracker, &[]), ["Da1"]);
+    assert_eq!(
+        told(heard(&mut tracker, labelled("x", 1, 1))),
+        [""; 0],
+        "an overtaken report"
+    );
+    assert_eq!(told(heard(&mut tracker, labelled("y", 2, 2))), [""; 0]);
+    assert!(matches!(tracker.reported(labelled("x", 3, 3)), Heard::Ask));
+    assert_eq!(
+        told(tracker.listed(labelled("x", 3, 3), None)),
+        ["Aa3"],
+        "the server has it"
+    );
+    assert_eq!(told(heard(&mut tracker, labelled("x", 3, 4))), ["Ma3"]);
+}
+
+#[test]
+fn an_overtaken_report_of_a_work_with_other_labels_now_tells_nothing() {
+    let (mut tracker, labelled) = of_app();
+    list(&mut tracker, &[labelled("x", 1, 1)]);
+    assert_eq!(list(&mut tracker, &[]), ["Da1"]);
+    assert!(matches!(tracker.reported(labelled("x", 2, 2)), Heard::Ask));
+    assert_eq!(
+        told(tracker.listed(labelled("y", 3, 2), None)),
+        [""; 0],
+        "it has other labels meanwhile"
+    );
+    assert_eq!(told(heard(&mut tracker, labelled("x", 2, 2))), [""; 0]);
+    assert_eq!(told(heard(&mut tracker, labelled("x", 4, 3))), ["Aa4"]);
+}
+
+#[test]
+fn a_work_that_left_the_view_does_not_come_back_by_an_overtaken_report() {
+    let (mut tracker, labelled) = of_app();
+    list(&mut tracker, &[labelled("x", 1, 1)]);
+    assert_eq!(told(heard(&mut tracker, labelled("y", 3, 3))), ["Da3"]);
+    assert_eq!(told(heard(&mut tracker, labelled("x", 2, 2))), [""; 0]);
+    assert_eq!(
+        told(heard(&mut tracker, deleted(labelled("y", 3, 4)))),
+        [""; 0],
+        "exactly one end"
+    );
+}
+
+#[test]
+fn lives_within_one_second_are_told_apart_by_lists() {
+    let born = |nanoseconds| Some(Timestamp::new(LIFE, nanoseconds).unwrap());
+    let mut tracker = tracker();
+    tracker.begin_list();
+    tracker.listed(work("exact", LIFE, 3, Some(1)), born(1));
+    tracker.end_list();
+    heard(&mut tracker, work("reported", LIFE, 3, Some(2)));
+    tracker.begin_list();
+    assert_eq!(
+        told(tracker.listed(work("exact", LIFE, 3, None), born(2))),
+        ["Dexact3", "Aexact3"]
+    );
+    assert_eq!(
+        told(tracker.listed(work("reported", LIFE, 1, None), born(2))),
+        ["Dreported3", "Areported1"]
+    );
+    assert_eq!(told(tracker.end_list()), [""; 0]);
+    // A report knows the second only, and takes nothing away from what is known.
+    assert_eq!(
+        told(heard(&mut tracker, work("exact", LIFE, 3, Some(3)))),
+        ["Mexact3"]
+    );
+    tracker.begin_list();
+    assert_eq!(
+        told(tracker.listed(work("exact", LIFE, 3, Some(3)), born(2))),
+        [""; 0]
+    );
+}
+
+mod random;
