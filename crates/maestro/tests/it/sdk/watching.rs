@@ -23,15 +23,20 @@ on_both_databases!(
 /// How soon a server that is back must be found, before scaling.
 const FOUND: Duration = Duration::from_secs(1);
 
+/// Like `testkit::eventually`, for tasks of their own.
 async fn gone(works: &Works, name: &str) {
-    testkit::eventually(&format!("{name} to be gone"), PATIENCE, async || {
-        works
+    let looking = async {
+        while !works
             .get(name)
             .await
             .is_err_and(|error| error.is_not_found())
-            .then_some(())
-    })
-    .await;
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, looking).await.is_err() {
+        panic!("{name} never goes");
+    }
 }
 
 async fn delete(works: &Works, name: &str) {

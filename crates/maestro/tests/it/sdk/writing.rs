@@ -28,7 +28,7 @@ async fn a_work_lives_from_create_to_delete(database: Database) {
         "a handle is of one consumer"
     );
     let unknown = place.client().works("c9").create(&elsewhere).await;
-    let Err(Error::ConsumerNotFound { consumer }) = unknown.await else {
+    let Err(Error::ConsumerNotFound { consumer }) = unknown else {
         panic!("c9 is registered")
     };
     assert_eq!(consumer, "c9");
