@@ -134,6 +134,12 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Whose servers they are.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.options.kind
+    }
+
     /// The Go server needs its schema first; ours makes it.
     fn migrate(&self) -> anyhow::Result<()> {
         let (Kind::Go, Some(server)) = (self.options.kind, self.servers.first()) else {

@@ -6,6 +6,7 @@ use event_wire::proto::SubscriptionRequest;
 
 use super::{Need, Test, ensure, same, test};
 use crate::context::{Context, Stop, Verdict};
+use crate::play::rest::list_path;
 use crate::play::{Behaviour, Error, Proxy, Puppet, Rest};
 
 const MIB: u64 = 1024 * 1024;
@@ -261,14 +262,16 @@ async fn f54_large_lists_are_whole_and_cheap(c: Context) -> Verdict {
 }
 
 async fn count_items(rest: &Rest, search: &str) -> Result<(u64, usize), Error> {
+    // A gigabyte for each client in the full profile.
+    const LIMIT: Duration = Duration::from_secs(600);
     #[derive(serde::Deserialize, Default)]
     struct List {
         size: u64,
         items: Vec<serde::de::IgnoredAny>,
     }
     let query = [("search", search), ("size", "20000")];
-    let reply = rest.list("resource-bundles", &query).await?;
-    let list: List = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let path = list_path("resource-bundles", &query)?;
+    let list: List = rest.parse(&path, LIMIT).await?;
     Ok((list.size, list.items.len()))
 }
 
