@@ -24,6 +24,8 @@ const REPORT: Duration = Duration::from_millis(1500);
 /// So many of a hundred deletions take up to so many milliseconds.
 const LINGERING: u64 = 25;
 const LINGERS: u64 = 1500;
+/// How often reports arrive late.
+const REPEATS: usize = 2;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -34,7 +36,7 @@ pub struct Moods {
     pub loses: AtomicU64,
     /// Statuses are repeated as fast as they go.
     pub storm: AtomicBool,
-    /// Reports arrive a second time up to so many milliseconds later.
+    /// Reports arrive twice more, up to so many milliseconds later.
     pub late: AtomicU64,
 }
 
@@ -406,7 +408,7 @@ impl Agent {
             tag: work.tag,
         };
         let late = self.0.moods.late.load(Ordering::Relaxed);
-        if late > 0 {
+        for _ in 0..if late > 0 { REPEATS } else { 0 } {
             let (agent, connection) = (self.clone(), connection.clone());
             let (id, work) = (id.to_owned(), work.clone());
             let pause = Duration::from_millis(random.between(0, late));

@@ -146,6 +146,12 @@ impl Plan {
             Kind::Pace => plan.neighbours(),
             Kind::Deaf => plan.deafness(&mut random),
         };
+        let late = |planned: &Planned| matches!(planned.fault, Fault::LateReports(..));
+        if plan.faults.iter().any(late) {
+            // Reports of one life can only arrive in another if there are several.
+            plan.mix.rebirths += 10;
+            plan.mix.lives = 8;
+        }
         plan
     }
 
@@ -207,7 +213,7 @@ impl Plan {
         let server = random.below(2);
         let agent = random.below(self.clusters.len());
         let source = random.below(self.sources.len());
-        let weights = [6, 4, 3, 2, 3, 3, 2, 3, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 4];
+        let weights = [6, 4, 3, 2, 3, 3, 2, 3, 4, 4, 4, 3, 3, 4, 3, 2, 2, 2, 7];
         match random.weighted(&weights) {
             0 => Fault::KillServer(server),
             1 => Fault::PauseServer(server),

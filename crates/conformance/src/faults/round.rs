@@ -73,6 +73,21 @@ pub async fn play(
     Ok(place.recorder.history(limits))
 }
 
+/// The hands of all sources, at work.
+#[derive(Default)]
+struct Hands {
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Hands {
+    /// Lets them finish what they are doing.
+    async fn rest(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 struct Stage {
     breaker: Arc<Breaker>,
     database: Database,
@@ -140,22 +155,7 @@ impl Stage {
 
     /// Traffic, alone at first, then with faults.
     async fn perform(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
-        let mut hands = JoinSet::new();
-        for name in &plan.sources {
-            let source = Source::new(
-                &self.place,
-                &self.rest,
-                name,
-                &self.prefix,
-                &plan.clusters,
-                stop.clone(),
-            );
-            for hand in 0..plan.hands {
-                let random = self.random.part(&format!("{name}/{hand}"));
-                hands.spawn(source.clone().run(hand, plan.mix, random));
-            }
-        }
+        let hands = self.hands(plan, "");
         // Connections and caches are warm after a moment.
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.window(plan, Some(Load::Calm));
@@ -164,16 +164,33 @@ impl Stage {
         let storm = async {
             tokio::time::sleep(plan.storm).await;
             self.window(plan, None);
-            if plan.backlog.is_none() {
-                stop.cancel();
-            }
+            hands.rest().await;
         };
         let (result, ()) = tokio::join!(Arc::clone(&self.breaker).run(plan), storm);
         result?;
-        self.backlog(plan).await?;
-        stop.cancel();
-        while hands.join_next().await.is_some() {}
-        Ok(())
+        self.backlog(plan).await
+    }
+
+    /// Sends the hands of all sources to work; `stretch` is in the names of what they make.
+    fn hands(&self, plan: &Plan, stretch: &str) -> Hands {
+        let mut hands = Hands::default();
+        let prefix = format!("{}{stretch}", self.prefix);
+        for name in &plan.sources {
+            let source = Source::new(
+                &self.place,
+                &self.rest,
+                name,
+                &prefix,
+                &plan.clusters,
+                hands.stop.clone(),
+            );
+            for hand in 0..plan.hands {
+                let random = self.random.part(&format!("{stretch}{name}/{hand}"));
+                let work = source.clone().run(hand, plan.mix, random);
+                hands.tasks.spawn(work);
+            }
+        }
+        hands
     }
 
     fn window(&self, plan: &Plan, load: Option<Load>) {
@@ -189,6 +206,7 @@ impl Stage {
         };
         let backlog =
             Backlog::build(&self.place, &self.rest, source, &self.prefix, planned).await?;
+        let hands = self.hands(plan, "again-");
         let over = CancellationToken::new();
         let measured = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -196,6 +214,7 @@ impl Stage {
             tokio::time::sleep(planned.lasts).await;
             self.window(plan, None);
             over.cancel();
+            hands.rest().await;
         };
         tokio::join!(backlog.ask_again(&over), measured);
         if let Some(agent) = self.breaker.agents.last() {

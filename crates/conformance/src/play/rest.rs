@@ -188,40 +188,66 @@ impl Rest {
         path: &str,
         limit: Duration,
     ) -> Result<T, Error> {
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let reader = Pieces {
+            receiver,
+            piece: Bytes::new(),
+        };
+        let parse = move || serde_json::from_reader(std::io::BufReader::new(reader));
+        let parsing = tokio::task::spawn_blocking(parse);
+        // A parser that has seen enough takes no more.
+        self.stream(path, limit, async |piece| pieces.send(piece).await.is_ok())
+            .await?;
+        drop(pieces);
         let failed = |why: String| Error::Rest {
             method: "GET".to_owned(),
             path: path.to_owned(),
             why,
         };
+        let parsed: Result<T, serde_json::Error> =
+            parsing.await.map_err(|error| failed(error.to_string()))?;
+        parsed.map_err(|error| failed(with_causes(&error)))
+    }
+
+    /// GET of an answer that is thrown away; its length in bytes.
+    ///
+    /// # Errors
+    /// As [`Rest::parse`].
+    pub async fn drain(&self, path: &str, limit: Duration) -> Result<u64, Error> {
+        let mut length = 0;
+        self.stream(path, limit, async |piece| {
+            length += piece.len() as u64;
+            true
+        })
+        .await?;
+        Ok(length)
+    }
+
+    /// Hands on the body of an answer piece by piece, as long as `take` wants more.
+    async fn stream(
+        &self,
+        path: &str,
+        limit: Duration,
+        mut take: impl AsyncFnMut(Bytes) -> bool,
+    ) -> Result<(), Error> {
         let exchange = async {
             let response = self.client.get(format!("{}{path}", self.base)).send();
-            let response = response
-                .await
-                .and_then(reqwest::Response::error_for_status)
-                .map_err(|error| failed(with_causes(&error)))?;
-            let mut body = response.bytes_stream();
-            let (pieces, receiver) = mpsc::channel(PIECES);
-            let reader = Pieces {
-                receiver,
-                piece: Bytes::new(),
-            };
-            let parse = move || serde_json::from_reader(std::io::BufReader::new(reader));
-            let parsing = tokio::task::spawn_blocking(parse);
+            let mut body = response.await?.error_for_status()?.bytes_stream();
             while let Some(piece) = body.next().await {
-                let piece = piece.map_err(std::io::Error::other);
-                if pieces.send(piece).await.is_err() {
-                    // The parser has seen enough.
+                if !take(piece?).await {
                     break;
                 }
             }
-            drop(pieces);
-            let parsed = parsing.await;
-            parsed
-                .map_err(|error| failed(error.to_string()))?
-                .map_err(|error| failed(with_causes(&error)))
+            Ok::<(), reqwest::Error>(())
         };
-        let what = format!("all of the answer to GET {path}");
-        self.stage.within(limit, &what, exchange).await?
+        self.stage
+            .within(limit, &format!("all of the answer to GET {path}"), exchange)
+            .await?
+            .map_err(|error| Error::Rest {
+                method: "GET".to_owned(),
+                path: path.to_owned(),
+                why: with_causes(&error),
+            })
     }
 
     /// Registers a consumer; its id.
@@ -289,7 +315,7 @@ pub fn list_path(kind: &str, query: &[(&str, &str)]) -> Result<String, Error> {
 
 /// A body as a reader, for a thread that may block.
 struct Pieces {
-    receiver: mpsc::Receiver<std::io::Result<Bytes>>,
+    receiver: mpsc::Receiver<Bytes>,
     piece: Bytes,
 }
 
@@ -297,7 +323,7 @@ impl std::io::Read for Pieces {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         while self.piece.is_empty() {
             match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = piece?,
+                Some(piece) => self.piece = piece,
                 None => return Ok(0),
             }
         }

@@ -36,7 +36,7 @@ pub enum Fault {
     StatusStorm(usize),
     /// An agent's clock is so many seconds ahead (behind, if negative), and then right again.
     ClockStep(usize, i64),
-    /// An agent's reports arrive a second time up to so many milliseconds later, as from a process that should be gone.
+    /// An agent's reports arrive twice more, up to so many milliseconds later, as from a process that should be gone.
     LateReports(usize, u64),
     /// A subscriber's connection is closed, several times.
     CutSource(usize),
