@@ -19,8 +19,8 @@ use super::wire::{self, Connection, SpecParts};
 
 /// The server sends a heartbeat every second; a stream that is silent for so long is given up, seconds.
 pub const SILENCE: f64 = 4.0;
-/// How long an agent waits for the answer to a report before it reports again. Short, so that servers get what agents have given up.
-const REPORT: Duration = Duration::from_millis(1500);
+/// How long an agent waits for the answer to a report before it reports again, seconds. Short, so that servers get what agents have given up.
+const REPORT: f64 = 1.5;
 /// So many of a hundred deletions take up to so many milliseconds.
 const LINGERING: u64 = 25;
 const LINGERS: u64 = 1500;
@@ -333,8 +333,9 @@ impl Agent {
             deleted: work.deleting,
         };
         let event = wire::status_event(cluster, id, work.metadata.as_deref(), seen, work.deleting);
+        let patience = self.0.place.patience(REPORT);
         let op = recorder.invoke(cluster, Call::Report(report));
-        let outcome = wire::outcome(&connection.publish_within(event, REPORT).await);
+        let outcome = wire::outcome(&connection.publish_within(event, patience).await);
         recorder.finish(op, outcome.clone());
         outcome
     }
