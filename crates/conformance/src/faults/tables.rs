@@ -11,7 +11,7 @@ struct Wanted {
     condition: &'static str,
 }
 
-/// Events are kept for five minutes, notes about what was sent and what agents said for ten; servers look every 30 s.
+/// What nobody has to handle any more.
 const WANTED: &[Wanted] = &[
     Wanted {
         table: "events",
@@ -31,7 +31,8 @@ const WANTED: &[Wanted] = &[
     },
 ];
 
-/// The same for rows that have had their time. A Go server looks for them twice a day only.
+/// Rows that have had their time: events are kept for five minutes and what agents said for ten, and servers look every 30 s; notes about
+/// what was sent are kept for ten minutes and looked for every half an hour. A Go server looks for old rows twice a day only.
 const EXPIRED: &[Wanted] = &[
     Wanted {
         table: "events",
@@ -45,8 +46,8 @@ const EXPIRED: &[Wanted] = &[
     },
     Wanted {
         table: "sends",
-        what: "notes about what was sent of works that ended eleven minutes ago",
-        condition: "at < now() - interval '11 minutes' \
+        what: "notes about what was sent of works that ended 45 minutes ago",
+        condition: "at < now() - interval '45 minutes' \
             and not exists (select from resources r where r.id = t.resource_id)",
     },
     Wanted {
@@ -85,7 +86,7 @@ pub async fn left(database: &Database, expired: bool) -> anyhow::Result<BTreeMap
     Ok(rows)
 }
 
-/// Makes the rows of those tables a quarter of an hour older: rounds are shorter than rows are kept.
+/// Makes rows that servers look for every 30 s a quarter of an hour older: rounds are shorter than rows are kept.
 ///
 /// # Errors
 /// The database doesn't answer.
@@ -94,7 +95,6 @@ pub async fn age(database: &Database) -> anyhow::Result<()> {
     for (table, column) in [
         ("events", "created_at"),
         ("status_events", "created_at"),
-        ("sends", "at"),
         ("resyncs", "at"),
     ] {
         let sql = format!("update {table} set {column} = {column} - interval '15 minutes'");
