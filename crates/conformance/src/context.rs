@@ -13,8 +13,8 @@ use crate::play::{Agent, Behaviour, Error, Puppet, Rest, Source, Stage, Watcher,
 
 /// Calls that a test makes at once when it makes many.
 const AT_ONCE: usize = 8;
-/// How long cleaning up behind a test may take, before scaling.
-const CLEANUP: Duration = Duration::from_secs(30);
+/// How long cleaning up behind a test may take, before scaling: seconds, by profile. Twenty thousand works take a while.
+const CLEANUP: (usize, usize) = (30, 900);
 
 /// The three doors of one server.
 #[derive(Clone, Debug)]
@@ -373,8 +373,9 @@ impl Context {
         if !left().await?.is_empty() {
             let puppet = Puppet::start(&self.doors.agent, name, &self.stage, Behaviour::default());
             let what = format!("the end of all works of {name}");
+            let patience = Duration::from_secs(self.size(CLEANUP.0, CLEANUP.1) as u64);
             self.stage
-                .eventually(CLEANUP, &what, async || {
+                .eventually(patience, &what, async || {
                     let items = left().await?;
                     let live = items
                         .iter()

@@ -12,11 +12,13 @@
 //!
 //! Reading order: [`history`] (what is recorded), [`check`] (what must hold: pure functions on a history), [`minimise`], [`plan`]
 //! (what a seed means); then the parts that touch the world: [`stack`] (processes), [`place`] and [`wire`] (ways to them), [`agent`],
-//! [`observer`], [`source`], [`rest`] (players), [`breaker`] (faults), [`round`], [`runner`].
+//! [`observer`], [`source`], [`backlog`], [`rest`] (players), [`breaker`] (faults), [`tables`] (what a database still holds), [`round`],
+//! [`runner`].
 //!
 //! How to use it and how to read its output is written in `docs/fault-runner.md`.
 
 pub mod agent;
+pub mod backlog;
 pub mod breaker;
 pub mod check;
 pub mod history;
@@ -32,4 +34,5 @@ pub mod round;
 pub mod runner;
 pub mod source;
 pub mod stack;
+pub mod tables;
 pub mod wire;

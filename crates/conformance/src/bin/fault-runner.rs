@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use conformance::faults::history::Limits;
-use conformance::faults::plan::{Plan, Profile};
+use conformance::faults::plan::{self, Plan, Profile};
 use conformance::faults::runner::{self, Options, Report};
 use conformance::faults::stack::{self, Kind};
 
@@ -92,9 +92,13 @@ fn print_plans(arguments: &Arguments) {
     let rounds = arguments.rounds.min(1000);
     for seed in (first..).take(usize::try_from(rounds).unwrap_or_default()) {
         let plan = Plan::new(seed, arguments.profile);
-        let pace = if plan.pace { ", looks at the pace" } else { "" };
+        let kind = match plan.kind {
+            plan::Kind::Storm => "",
+            plan::Kind::Pace => ", looks at the pace",
+            plan::Kind::Deaf => ", deaf",
+        };
         println!(
-            "seed {seed}: {} clusters, {} sources, {} idle agents, {} s{pace}",
+            "seed {seed}: {} clusters, {} sources, {} idle agents, {} s{kind}",
             plan.clusters.len(),
             plan.sources.len(),
             plan.idle,

@@ -19,8 +19,13 @@ use super::wire::{self, Connection, SpecParts};
 
 /// The server sends a heartbeat every second; a stream that is silent for so long is given up, seconds.
 pub const SILENCE: f64 = 4.0;
-/// How long an agent waits for the answer to a report before it reports again. Short, so that servers get what agents have given up.
-const REPORT: Duration = Duration::from_millis(1500);
+/// How long an agent waits for the answer to a report before it reports again, seconds. Short, so that servers get what agents have given up.
+const REPORT: f64 = 1.5;
+/// So many of a hundred deletions take up to so many milliseconds.
+const LINGERING: u64 = 25;
+const LINGERS: u64 = 1500;
+/// How often reports arrive late.
+const REPEATS: usize = 2;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -31,6 +36,8 @@ pub struct Moods {
     pub loses: AtomicU64,
     /// Statuses are repeated as fast as they go.
     pub storm: AtomicBool,
+    /// Reports arrive twice more, up to so many milliseconds later.
+    pub late: AtomicU64,
 }
 
 /// An agent that runs by itself. Cheap to clone.
@@ -113,12 +120,10 @@ impl Agent {
         &self.0.moods
     }
 
-    /// Its process starts again with a clock that is so much ahead or behind of the real one, and reports on everything.
-    pub fn set_clock(&self, ahead: Duration, behind: Duration) {
-        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        self.0
-            .clock
-            .store(millis(ahead) - millis(behind), Ordering::Relaxed);
+    /// Its process starts again with a clock that is so many seconds ahead of the real one (behind, if negative), and reports
+    /// on everything.
+    pub fn set_clock(&self, seconds: i64) {
+        self.0.clock.store(seconds * 1000, Ordering::Relaxed);
         *self.sequences() = SequenceGenerator::new();
         let mut works = self.works();
         let held: Vec<String> = works.held.keys().cloned().collect();
@@ -296,9 +301,43 @@ impl Agent {
             };
             works.held.insert(parts.id.clone(), work);
         }
+        if parts.deleting && random.percent(LINGERING) {
+            drop(works);
+            let takes = Duration::from_millis(random.between(0, LINGERS));
+            self.linger(parts.id, takes);
+            return;
+        }
         works.due.insert(parts.id);
         drop(works);
         self.0.due.notify_one();
+    }
+
+    /// Objects take their time to go; only then their end is reported.
+    fn linger(&self, id: String, takes: Duration) {
+        let agent = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(takes).await;
+            agent.works().due.insert(id);
+            agent.0.due.notify_one();
+        });
+    }
+
+    async fn publish(&self, connection: &Connection, id: &str, work: &Work, seen: Seen) -> Outcome {
+        let (cluster, recorder) = (&self.0.cluster, &self.0.place.recorder);
+        let report = Report {
+            id: id.to_owned(),
+            cluster: cluster.clone(),
+            version: seen.version,
+            tag: seen.tag,
+            sequence: seen.sequence,
+            deleted: work.deleting,
+        };
+        let event = wire::status_event(cluster, id, work.metadata.as_deref(), seen, work.deleting);
+        let patience = self.0.place.patience(REPORT);
+        let op = recorder.invoke(cluster, Call::Report(report));
+        let outcome = wire::outcome(&connection.publish_within(event, patience).await);
+        recorder.finish(op, outcome.clone());
+        outcome
     }
 
     /// Reports what is due, one at a time, for as long as it takes.
@@ -337,7 +376,7 @@ impl Agent {
                 continue;
             };
             let sent = tokio::select! {
-                sent = self.report_one(&now, &id) => sent,
+                sent = self.report_one(&now, &id, &mut random) => sent,
                 () = place.shutdown.cancelled() => return,
             };
             if !sent {
@@ -360,29 +399,27 @@ impl Agent {
     }
 
     /// Whether nothing more is to be said about this work for now.
-    async fn report_one(&self, connection: &Connection, id: &str) -> bool {
+    async fn report_one(&self, connection: &Connection, id: &str, random: &mut Random) -> bool {
         let Some(work) = self.works().held.get(id).cloned() else {
             return true;
         };
-        let recorder = &self.0.place.recorder;
         let seen = Seen {
             version: work.version,
             sequence: self.next_sequence(),
             tag: work.tag,
         };
-        let (cluster, metadata) = (&self.0.cluster, work.metadata.as_deref());
-        let event = wire::status_event(cluster, id, metadata, seen, work.deleting);
-        let report = Report {
-            id: id.to_owned(),
-            cluster: cluster.clone(),
-            version: seen.version,
-            tag: seen.tag,
-            sequence: seen.sequence,
-            deleted: work.deleting,
-        };
-        let op = recorder.invoke(cluster, Call::Report(report));
-        let outcome = wire::outcome(&connection.publish_within(event, REPORT).await);
-        recorder.finish(op, outcome.clone());
+        let late = self.0.moods.late.load(Ordering::Relaxed);
+        for _ in 0..if late > 0 { REPEATS } else { 0 } {
+            let (agent, connection) = (self.clone(), connection.clone());
+            let (id, work) = (id.to_owned(), work.clone());
+            let pause = Duration::from_millis(random.between(0, late));
+            tokio::spawn(async move {
+                if agent.0.place.sleep(pause).await {
+                    agent.publish(&connection, &id, &work, seen).await;
+                }
+            });
+        }
+        let outcome = self.publish(connection, id, &work, seen).await;
         let mut works = self.works();
         let Some(held) = works.held.get_mut(id) else {
             return true;

@@ -65,7 +65,7 @@ impl Breaker {
             | Fault::SlowDatabase(server, _)
             | Fault::CutDatabase(server)
             | Fault::StallDatabase(server) => self.turns.get(server),
-            Fault::KillDatabase | Fault::PauseDatabase | Fault::EndListeners => {
+            Fault::KillDatabase | Fault::PauseDatabase | Fault::EndListeners(_) => {
                 Some(&self.database_turn)
             }
             _ => None,
@@ -90,7 +90,7 @@ impl Breaker {
     async fn one(&self, fault: &Fault, lasts: Duration) -> anyhow::Result<()> {
         match fault {
             Fault::KillServer(_) | Fault::PauseServer(_) => self.hit_server(fault, lasts).await,
-            Fault::KillDatabase | Fault::PauseDatabase | Fault::EndListeners => {
+            Fault::KillDatabase | Fault::PauseDatabase | Fault::EndListeners(_) => {
                 self.hit_database(fault, lasts).await
             }
             Fault::SlowDatabase(..) | Fault::CutDatabase(_) | Fault::StallDatabase(_) => {
@@ -119,7 +119,8 @@ impl Breaker {
             | Fault::MoveAgent(agent)
             | Fault::LossyAgent(agent, _)
             | Fault::StatusStorm(agent)
-            | Fault::ClockStep(agent, _) => {
+            | Fault::ClockStep(agent, _)
+            | Fault::LateReports(agent, _) => {
                 if let Some(agent) = self.agents.get(*agent) {
                     hit_agent(agent, fault, lasts).await;
                 }
@@ -161,14 +162,15 @@ impl Breaker {
                 // New sessions may have begun while the others were being stopped.
                 database.resume().await
             }
-            _ => {
+            Fault::EndListeners(pause) => {
                 let end = tokio::time::Instant::now() + lasts;
                 while tokio::time::Instant::now() < end {
                     database.terminate_sessions("query ilike 'listen%'").await?;
-                    tokio::time::sleep(REPEAT * 3).await;
+                    tokio::time::sleep(Duration::from_millis(*pause)).await;
                 }
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 
@@ -223,9 +225,14 @@ async fn hit_agent(agent: &Agent, fault: &Fault, lasts: Duration) {
             agent.moods().storm.store(false, Ordering::Relaxed);
         }
         Fault::ClockStep(_, seconds) => {
-            agent.set_clock(Duration::from_secs(*seconds), Duration::ZERO);
+            agent.set_clock(*seconds);
             tokio::time::sleep(lasts).await;
-            agent.set_clock(Duration::ZERO, Duration::ZERO);
+            agent.set_clock(0);
+        }
+        Fault::LateReports(_, millis) => {
+            agent.moods().late.store(*millis, Ordering::Relaxed);
+            tokio::time::sleep(lasts).await;
+            agent.moods().late.store(0, Ordering::Relaxed);
         }
         _ => {}
     }

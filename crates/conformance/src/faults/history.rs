@@ -120,6 +120,11 @@ pub enum What {
     },
     /// How large the server is and how long its queues are.
     Sample(Sample),
+    /// What the tables of the database hold that should go when all is quiet (I9).
+    Tables {
+        /// Rows by what they are; nothing else is in there.
+        rows: BTreeMap<String, u64>,
+    },
     /// A stretch of time whose deliveries are compared with those of other stretches (I7).
     Window {
         /// Which stretch starts here; `None` ends the last one.
@@ -157,8 +162,25 @@ pub enum Scope {
 pub enum Load {
     /// Everybody is well.
     Calm,
-    /// Another cluster or source is stuck, slow or far behind.
+    /// Another cluster or source is stuck or slow.
     Neighbour,
+    /// Another cluster is away, with thousands of deletions that wait for it and are asked for again and again.
+    Backlog,
+}
+
+impl Load {
+    /// What somebody is put through in each of them.
+    pub const TROUBLE: [Self; 2] = [Self::Neighbour, Self::Backlog];
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Calm => "undisturbed",
+            Self::Neighbour => "beside stuck and slow neighbours",
+            Self::Backlog => "beside a dead cluster's backlog",
+        })
+    }
 }
 
 /// What was asked.
@@ -343,8 +365,6 @@ pub struct Snapshot {
     pub known: BTreeMap<String, BTreeMap<String, Seen>>,
     /// Works whose agent lost something and waits for a reminder.
     pub lossy: BTreeSet<String>,
-    /// Events that are neither handled nor removed, where the database can be asked.
-    pub open_events: Option<u64>,
 }
 
 /// What an agent has of a work.

@@ -184,7 +184,7 @@ impl<'h> Index<'h> {
                 }
             }
             What::Snapshot(snapshot) => self.snapshots.push((at, snapshot)),
-            What::Silent { .. } | What::Sample(_) | What::Window { .. } => {}
+            What::Silent { .. } | What::Sample(_) | What::Tables { .. } | What::Window { .. } => {}
         }
     }
 
@@ -309,6 +309,17 @@ impl Op<'_> {
     #[must_use]
     pub fn succeeded_before(&self, at: Micros) -> bool {
         self.succeeded().is_some_and(|done| done < at)
+    }
+
+    /// Whether it is one that may change something: a write or a report.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self.call {
+            Call::Create { .. } | Call::Update { .. } | Call::Delete { .. } | Call::Report(_) => {
+                true
+            }
+            Call::Get { .. } | Call::Walk { .. } | Call::Resync { .. } => false,
+        }
     }
 
     /// Whether it was refused for good.

@@ -140,7 +140,7 @@ fn concerning(history: &History, violation: &Violation) -> History {
         What::Opened { stream, .. } | What::Closed { stream, .. } => streams.contains(stream),
         What::Spec(_) | What::Status(_) => entry.what.id().is_some_and(|id| ids.contains(id)),
         What::Fault { .. } | What::Over { .. } | What::Snapshot(_) | What::Silent { .. } => true,
-        What::Sample(_) => violation.invariant == Invariant::I9,
+        What::Sample(_) | What::Tables { .. } => violation.invariant == Invariant::I9,
         What::Window { .. } => false,
     };
     let entries = history.entries.iter().filter(keep).map(|entry| Entry {
@@ -179,7 +179,11 @@ fn neighbourhood(history: &History, violation: &Violation) -> History {
     let faults = |entry: &&Entry| {
         matches!(
             entry.what,
-            What::Fault { .. } | What::Over { .. } | What::Silent { .. } | What::Sample(_)
+            What::Fault { .. }
+                | What::Over { .. }
+                | What::Silent { .. }
+                | What::Sample(_)
+                | What::Tables { .. }
         )
     };
     let around = history.entries.get(from..until).unwrap_or_default();
@@ -249,6 +253,7 @@ fn told(what: &What) -> String {
         What::Over { fault } => format!("FAULT {fault} is over"),
         What::Silent { text } => format!("no answer: {text}"),
         What::Sample(sample) => format!("measured: {sample:?}"),
+        What::Tables { rows } => format!("left in the tables: {rows:?}"),
         What::Window { load } => format!("window: {load:?}"),
         What::Snapshot(snapshot) => {
             let mut text = "at rest:".to_owned();

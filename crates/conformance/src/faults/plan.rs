@@ -1,9 +1,12 @@
 //! What a seed means: the traffic and the faults of a round. A pure function, so that a seed can be told to somebody else.
 
-use std::fmt;
+mod fault;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use fault::Fault;
 
 use super::history::Scope;
 use super::random::Random;
@@ -16,6 +19,28 @@ pub enum Profile {
     Ci,
     /// For nights: longer rounds with more works.
     Full,
+}
+
+/// What a round is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything breaks.
+    Storm,
+    /// The pace of quiet clusters is measured: undisturbed, beside suffering neighbours, beside a dead cluster's backlog.
+    Pace,
+    /// Streams stay, but servers don't hear of each other's writes: no resync makes up for what they miss.
+    Deaf,
+}
+
+/// A cluster without an agent, for which deletions pile up.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    /// The cluster.
+    pub cluster: String,
+    /// Works that are created and deleted there.
+    pub works: usize,
+    /// How long callers ask for their deletion again and again.
+    pub lasts: Duration,
 }
 
 /// A round.
@@ -37,8 +62,12 @@ pub struct Plan {
     pub storm: Duration,
     /// When, counted from the end of the prelude, what, and for how long.
     pub faults: Vec<Planned>,
-    /// Whether the pace of quiet clusters is measured beside suffering ones, instead of a storm.
-    pub pace: bool,
+    /// What it is about.
+    pub kind: Kind,
+    /// The dead cluster of a round that looks at the pace.
+    pub backlog: Option<Backlog>,
+    /// Whether rows of the event tables are made older at the end, to see them go.
+    pub ages: bool,
     /// Idle agents of clusters without works.
     pub idle: usize,
 }
@@ -52,48 +81,6 @@ pub struct Planned {
     pub lasts: u64,
     /// What it is.
     pub fault: Fault,
-}
-
-/// Something that goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// `kill -9` of a server, and a start.
-    KillServer(usize),
-    /// A server stands still.
-    PauseServer(usize),
-    /// `kill -9` of PostgreSQL with all sessions, and a start.
-    KillDatabase,
-    /// PostgreSQL stands still.
-    PauseDatabase,
-    /// Every answer of PostgreSQL to a server is late by so many milliseconds.
-    SlowDatabase(usize, u64),
-    /// A server's connections to PostgreSQL are closed.
-    CutDatabase(usize),
-    /// Nothing gets through between a server and PostgreSQL.
-    StallDatabase(usize),
-    /// The sessions that wait for notifications are ended, several times.
-    EndListeners,
-    /// An agent's connection is closed, several times.
-    CutAgent(usize),
-    /// Nothing gets through between an agent and its server.
-    StallAgent(usize),
-    /// An agent goes to the other server, several times.
-    MoveAgent(usize),
-    /// An agent loses so many of a hundred specs, and doesn't report as many ends.
-    LossyAgent(usize, u64),
-    /// An agent repeats its statuses as fast as it can.
-    StatusStorm(usize),
-    /// An agent's clock is so many seconds ahead, and then right again.
-    ClockStep(usize, u64),
-    /// A subscriber's connection is closed, several times.
-    CutSource(usize),
-    /// Nothing gets through between a subscriber and its server.
-    StallSource(usize),
-    /// A subscriber takes so many milliseconds for each event.
-    SlowSource(usize, u64),
-    /// All agents connect anew at the same time, several times.
-    ReconnectStorm,
 }
 
 impl Plan {
@@ -115,22 +102,23 @@ impl Plan {
             short_lives: random.between(0, 4),
             deletes: random.between(1, 4),
             rebirths: random.between(0, 4),
+            lives: random.between(1, 6),
             gets: 4,
             walks: 1,
             pause: random.between(20, 120),
         };
-        // One round in eight looks at the pace.
-        let pace = random.percent(12);
+        // One round in eight looks at the pace, one is deaf.
+        let kind = match random.between(0, 99) {
+            0..12 => Kind::Pace,
+            12..25 => Kind::Deaf,
+            _ => Kind::Storm,
+        };
+        let pace = kind == Kind::Pace;
         if pace {
             mix = Mix {
                 creates: 10,
-                updates: 0,
-                short_lives: 0,
-                deletes: 0,
-                rebirths: 0,
-                gets: 0,
-                walks: 0,
                 pause: 60,
+                ..Mix::default()
             };
         }
         let storm = random.between(8, if full { 25 } else { 12 });
@@ -143,14 +131,27 @@ impl Plan {
             prelude: Duration::from_secs(if pace { 8 } else { 2 }),
             storm: Duration::from_secs(storm),
             faults: Vec::new(),
-            pace,
+            kind,
+            backlog: pace.then(|| Backlog {
+                cluster: "dead".to_owned(),
+                works: if full { 5000 } else { 2000 },
+                lasts: Duration::from_secs(8),
+            }),
+            ages: random.percent(25),
             idle: usize::try_from(random.between(0, if full { 40 } else { 10 })).unwrap_or(0),
         };
-        plan.faults = if pace {
-            plan.neighbours()
-        } else {
-            plan.trouble(&mut whole.part("faults"), full)
+        let mut random = whole.part("faults");
+        plan.faults = match kind {
+            Kind::Storm => plan.trouble(&mut random, full),
+            Kind::Pace => plan.neighbours(),
+            Kind::Deaf => plan.deafness(&mut random),
         };
+        let late = |planned: &Planned| matches!(planned.fault, Fault::LateReports(..));
+        if plan.faults.iter().any(late) {
+            // Reports of one life can only arrive in another if there are several.
+            plan.mix.rebirths += 10;
+            plan.mix.lives = 8;
+        }
         plan
     }
 
@@ -163,6 +164,27 @@ impl Plan {
             fault,
         };
         vec![all(Fault::StallAgent(0)), all(Fault::SlowSource(0, 50))]
+    }
+
+    /// Notifications get lost all the time, and now and then a server is away from the database; no stream ends.
+    fn deafness(&self, random: &mut Random) -> Vec<Planned> {
+        let window = self.millis();
+        let mut faults = vec![Planned {
+            after: 0,
+            lasts: window,
+            fault: Fault::EndListeners(random.between(60, 200)),
+        }];
+        let mut after = random.between(500, 2000);
+        while after < window {
+            let lasts = random.between(300, 2500);
+            faults.push(Planned {
+                after,
+                lasts,
+                fault: Fault::CutDatabase(random.below(2)),
+            });
+            after += lasts + random.between(1000, 3000);
+        }
+        faults
     }
 
     fn trouble(&self, random: &mut Random, full: bool) -> Vec<Planned> {
@@ -191,7 +213,7 @@ impl Plan {
         let server = random.below(2);
         let agent = random.below(self.clusters.len());
         let source = random.below(self.sources.len());
-        let weights = [6, 4, 3, 2, 3, 3, 2, 3, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2];
+        let weights = [6, 4, 3, 2, 3, 3, 2, 3, 4, 4, 4, 3, 3, 4, 3, 2, 2, 2, 7];
         match random.weighted(&weights) {
             0 => Fault::KillServer(server),
             1 => Fault::PauseServer(server),
@@ -200,17 +222,22 @@ impl Plan {
             4 => Fault::SlowDatabase(server, random.between(5, 150)),
             5 => Fault::CutDatabase(server),
             6 => Fault::StallDatabase(server),
-            7 => Fault::EndListeners,
+            7 => Fault::EndListeners(random.between(100, 1200)),
             8 => Fault::CutAgent(agent),
             9 => Fault::StallAgent(agent),
             10 => Fault::MoveAgent(agent),
             11 => Fault::LossyAgent(agent, random.between(20, 100)),
             12 => Fault::StatusStorm(agent),
-            13 => Fault::ClockStep(agent, random.between(1, 120)),
+            13 => {
+                let seconds = i64::try_from(random.between(1, 120)).unwrap_or(1);
+                let ahead = random.percent(50);
+                Fault::ClockStep(agent, if ahead { seconds } else { -seconds })
+            }
             14 => Fault::CutSource(source),
             15 => Fault::StallSource(source),
             16 => Fault::SlowSource(source, random.between(5, 100)),
-            _ => Fault::ReconnectStorm,
+            17 => Fault::ReconnectStorm,
+            _ => Fault::LateReports(agent, random.between(200, 3000)),
         }
     }
 
@@ -230,56 +257,18 @@ impl Plan {
             | Fault::StallDatabase(server) => Scope::Replica(*server),
             Fault::KillDatabase
             | Fault::PauseDatabase
-            | Fault::EndListeners
+            | Fault::EndListeners(_)
             | Fault::ReconnectStorm => Scope::Everything,
             Fault::CutAgent(agent)
             | Fault::StallAgent(agent)
             | Fault::MoveAgent(agent)
             | Fault::LossyAgent(agent, _)
             | Fault::StatusStorm(agent)
-            | Fault::ClockStep(agent, _) => Scope::Cluster(name(&self.clusters, *agent)),
+            | Fault::ClockStep(agent, _)
+            | Fault::LateReports(agent, _) => Scope::Cluster(name(&self.clusters, *agent)),
             Fault::CutSource(source)
             | Fault::StallSource(source)
             | Fault::SlowSource(source, _) => Scope::Source(name(&self.sources, *source)),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::KillServer(server) => write!(f, "kill -9 server {server}"),
-            Self::PauseServer(server) => write!(f, "pause server {server}"),
-            Self::KillDatabase => write!(f, "kill -9 PostgreSQL"),
-            Self::PauseDatabase => write!(f, "pause PostgreSQL"),
-            Self::SlowDatabase(server, millis) => {
-                write!(f, "PostgreSQL is {millis} ms late for server {server}")
-            }
-            Self::CutDatabase(server) => write!(f, "cut server {server} off PostgreSQL"),
-            Self::StallDatabase(server) => write!(f, "stall server {server}'s link to PostgreSQL"),
-            Self::EndListeners => write!(f, "end the LISTEN sessions"),
-            Self::CutAgent(agent) => write!(f, "cut agent {agent}"),
-            Self::StallAgent(agent) => write!(f, "stall agent {agent}"),
-            Self::MoveAgent(agent) => write!(f, "move agent {agent} between the servers"),
-            Self::LossyAgent(agent, percent) => {
-                write!(
-                    f,
-                    "agent {agent} loses {percent} % of specs and last reports"
-                )
-            }
-            Self::StatusStorm(agent) => write!(f, "agent {agent} repeats its statuses"),
-            Self::ClockStep(agent, seconds) => {
-                write!(
-                    f,
-                    "the clock of agent {agent} is {seconds} s ahead, then right again"
-                )
-            }
-            Self::CutSource(source) => write!(f, "cut subscriber {source}"),
-            Self::StallSource(source) => write!(f, "stall subscriber {source}"),
-            Self::SlowSource(source, millis) => {
-                write!(f, "subscriber {source} takes {millis} ms for each event")
-            }
-            Self::ReconnectStorm => write!(f, "all agents connect anew"),
         }
     }
 }
@@ -300,7 +289,27 @@ mod tests {
                 kinds.extend(kind);
             }
         }
-        assert_eq!(kinds.len(), 18, "{kinds:?}");
-        assert!((0..300).any(|seed| plan(seed).pace));
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
+        for kind in [Kind::Storm, Kind::Pace, Kind::Deaf] {
+            assert!((0..300).any(|seed| plan(seed).kind == kind), "{kind:?}");
+        }
+        let steps = (0..300).flat_map(|seed| plan(seed).faults);
+        let behind = |planned: Planned| matches!(planned.fault, Fault::ClockStep(_, ..0));
+        assert!(steps.map(behind).any(|behind| behind));
+    }
+
+    #[test]
+    fn no_fault_of_a_deaf_round_ends_a_stream() {
+        let deaf = (0..300).map(|seed| Plan::new(seed, Profile::Full));
+        for planned in deaf
+            .filter(|plan| plan.kind == Kind::Deaf)
+            .flat_map(|plan| plan.faults)
+        {
+            let fault = planned.fault;
+            assert!(
+                matches!(fault, Fault::EndListeners(_) | Fault::CutDatabase(_)),
+                "{fault}"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading and deleting over REST.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use super::wire;
 
 /// Rows on a page of a walk: small, so that walks have many pages.
 const PAGE: usize = 20;
+/// How long the registration of a cluster is tried, seconds.
+const REGISTER: f64 = 30.0;
 /// Pages of a walk, at most.
 const PAGES: usize = 2000;
 const BUNDLES: &str = "/api/maestro/v1/resource-bundles";
@@ -166,20 +168,32 @@ impl Rest {
         recorder.finish(op, outcome);
     }
 
-    /// Registers a cluster; one that is there already is fine.
+    /// Registers a cluster; one that is there already is fine. A server that has just started may need a while.
     ///
     /// # Errors
-    /// No answer, or a refusal.
+    /// No answer for long, or a refusal.
     pub async fn register(&self, server: usize, cluster: &str) -> anyhow::Result<()> {
         let url = self.url(server, "/api/maestro/v1/consumers");
         let body = serde_json::json!({"name": cluster}).to_string();
-        let response = self.http.post(url).body(body).send().await?;
-        let status = response.status().as_u16();
-        anyhow::ensure!(
-            matches!(status, 201 | 409),
-            "register {cluster}: {status} {}",
-            response.text().await.unwrap_or_default()
-        );
-        Ok(())
+        let deadline = Instant::now() + self.place.patience(REGISTER);
+        loop {
+            let answer = self.http.post(&url).body(body.clone()).send().await;
+            match answer {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    if matches!(status, 201 | 409) {
+                        return Ok(());
+                    }
+                    let text = response.text().await.unwrap_or_default();
+                    anyhow::ensure!(
+                        status >= 500 && Instant::now() < deadline,
+                        "register {cluster}: {status} {text}"
+                    );
+                }
+                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 }

@@ -5,23 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
+use testkit::postgres::Database;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
+use super::backlog::Backlog;
 use super::breaker::Breaker;
 use super::check;
+use super::check::bounds::DRAIN;
 use super::history::{Entry, History, Limits, Load, Row, Sample, Scope, Snapshot, What};
 use super::observer::Observer;
 use super::place::{Door, Place, Way};
-use super::plan::Plan;
+use super::plan::{Kind, Plan};
 use super::random::Random;
 use super::recorder::Recorder;
 use super::rest::Rest;
 use super::source::Source;
-use super::stack::Stack;
+use super::stack::{self, Stack};
+use super::tables;
 
 /// After the last fault everything is right within this time, seconds.
 const RECOVERY: f64 = 30.0;
@@ -57,19 +61,37 @@ pub async fn play(
         shutdown: CancellationToken::new(),
     };
     let _end = place.shutdown.clone().drop_guard();
-    let stage = Stage::set(stack, plan, &place, round).await?;
+    let mut stage = Stage::set(stack, plan, &place, round).await?;
     stage.perform(plan).await?;
     stage.settle(plan, "the last fault").await;
     stage.clean_up(plan).await;
     stage.settle(plan, "the clean-up").await;
+    stage.drain(plan).await;
     place.shutdown.cancel();
     let mut tasks = stage.tasks;
     while tasks.join_next().await.is_some() {}
     Ok(place.recorder.history(limits))
 }
 
+/// The hands of all sources, at work.
+#[derive(Default)]
+struct Hands {
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Hands {
+    /// Lets them finish what they are doing.
+    async fn rest(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 struct Stage {
     breaker: Arc<Breaker>,
+    database: Database,
+    kind: stack::Kind,
     place: Place,
     rest: Rest,
     prefix: String,
@@ -96,6 +118,11 @@ impl Stage {
             tasks.spawn(agent.clone().run(random.part(cluster)));
             agents.push(agent);
         }
+        if let Some(backlog) = &plan.backlog {
+            // Nobody is there yet.
+            rest.register(0, &backlog.cluster).await?;
+            agents.push(Agent::new(place, &backlog.cluster, 0).await?);
+        }
         let mut observers = Vec::new();
         for (index, source) in plan.sources.iter().enumerate() {
             let observer = Observer::new(place, source, index % place.servers.len().max(1)).await?;
@@ -116,6 +143,8 @@ impl Stage {
         };
         Ok(Self {
             breaker: Arc::new(breaker),
+            database: stack.name.clone(),
+            kind: stack.kind(),
             place: place.clone(),
             rest,
             prefix: format!("r{round:04}-"),
@@ -125,41 +154,75 @@ impl Stage {
     }
 
     /// Traffic, alone at first, then with faults.
-    async fn perform(&self, plan: &Plan) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
-        let mut hands = JoinSet::new();
+    async fn perform(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let hands = self.hands(plan, "");
+        // Connections and caches are warm after a moment.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.window(plan, Some(Load::Calm));
+        tokio::time::sleep(plan.prelude).await;
+        self.window(plan, Some(Load::Neighbour));
+        let storm = async {
+            tokio::time::sleep(plan.storm).await;
+            self.window(plan, None);
+            hands.rest().await;
+        };
+        let (result, ()) = tokio::join!(Arc::clone(&self.breaker).run(plan), storm);
+        result?;
+        self.backlog(plan).await
+    }
+
+    /// Sends the hands of all sources to work; `stretch` is in the names of what they make.
+    fn hands(&self, plan: &Plan, stretch: &str) -> Hands {
+        let mut hands = Hands::default();
+        let prefix = format!("{}{stretch}", self.prefix);
         for name in &plan.sources {
             let source = Source::new(
                 &self.place,
                 &self.rest,
                 name,
-                &self.prefix,
+                &prefix,
                 &plan.clusters,
-                stop.clone(),
+                hands.stop.clone(),
             );
             for hand in 0..plan.hands {
-                let random = self.random.part(&format!("{name}/{hand}"));
-                hands.spawn(source.clone().run(hand, plan.mix, random));
+                let random = self.random.part(&format!("{stretch}{name}/{hand}"));
+                let work = source.clone().run(hand, plan.mix, random);
+                hands.tasks.spawn(work);
             }
         }
-        let window = |load| {
-            if plan.pace {
-                self.place.recorder.add(What::Window { load });
-            }
+        hands
+    }
+
+    fn window(&self, plan: &Plan, load: Option<Load>) {
+        if plan.kind == Kind::Pace {
+            self.place.recorder.add(What::Window { load });
+        }
+    }
+
+    /// Deletions pile up for a dead cluster while the traffic of the others is measured; then its agent comes back.
+    async fn backlog(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let (Some(planned), Some(source)) = (&plan.backlog, plan.sources.first()) else {
+            return Ok(());
         };
-        // Connections and caches are warm after a moment.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        window(Some(Load::Calm));
-        tokio::time::sleep(plan.prelude).await;
-        window(Some(Load::Neighbour));
-        let storm = async {
-            tokio::time::sleep(plan.storm).await;
-            window(None);
-            stop.cancel();
-            while hands.join_next().await.is_some() {}
+        let backlog =
+            Backlog::build(&self.place, &self.rest, source, &self.prefix, planned).await?;
+        let hands = self.hands(plan, "again-");
+        let over = CancellationToken::new();
+        let measured = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.window(plan, Some(Load::Backlog));
+            tokio::time::sleep(planned.lasts).await;
+            self.window(plan, None);
+            over.cancel();
+            hands.rest().await;
         };
-        let (result, ()) = tokio::join!(Arc::clone(&self.breaker).run(plan), storm);
-        result
+        tokio::join!(backlog.ask_again(&over), measured);
+        if let Some(agent) = self.breaker.agents.last() {
+            let random = self.random.part(&planned.cluster);
+            self.tasks.spawn(agent.clone().run(random));
+        }
+        backlog.worked_off(&self.database).await;
+        Ok(())
     }
 
     /// Waits until everything is as it should be, or long enough, and records what is there.
@@ -241,6 +304,33 @@ impl Stage {
             let mut deletes =
                 stream::iter(alive.into_iter().enumerate().map(delete)).buffer_unordered(CLEANERS);
             while deletes.next().await.is_some() {}
+        }
+    }
+
+    /// Waits until the tables hold nothing any more that should go, or long enough, and records what they hold.
+    async fn drain(&self, plan: &Plan) {
+        let ours = self.kind == stack::Kind::Ours;
+        if ours && plan.ages {
+            // What isn't made older is seen to go some rounds later.
+            let _ = tables::age(&self.database).await;
+        }
+        // Two seconds more than what is judged, for the reports of the last moment.
+        let deadline = Instant::now() + self.place.patience(DRAIN) + LOOK * 7;
+        loop {
+            let looked = tables::left(&self.database, ours).await;
+            let late = Instant::now() > deadline;
+            match looked {
+                Ok(rows) if rows.is_empty() || late => {
+                    self.place.recorder.add(What::Tables { rows });
+                    return;
+                }
+                Err(error) if late => {
+                    let text = format!("the tables can't be looked at: {error:#}");
+                    self.place.recorder.add(What::Silent { text });
+                    return;
+                }
+                _ => tokio::time::sleep(LOOK).await,
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::check::delivery;
 use super::check::sometimes::sometimes;
 use super::check::{Violation, check};
-use super::history::{History, Limits, Load, Sample, What};
+use super::history::{History, Limits, Micros, Sample, What};
 use super::index::Index;
 use super::minimise;
 use super::plan::{Plan, Profile};
@@ -70,9 +70,8 @@ pub struct Round {
     pub seconds: f64,
     /// The largest resident set of a server, MiB.
     pub memory: u64,
-    /// 99th percentiles of deliveries to quiet clusters, milliseconds: undisturbed, and beside suffering ones. Only in rounds that look at
-    /// the pace.
-    pub pace: Option<[f64; 2]>,
+    /// 99th percentiles of deliveries to quiet clusters, milliseconds, by how others fare. Only in rounds that look at the pace.
+    pub pace: BTreeMap<String, f64>,
     /// What must not have been.
     pub violations: Vec<Violation>,
     /// The smallest set of faults that still showed it, if that was looked for.
@@ -166,10 +165,13 @@ fn memory(history: &History) -> u64 {
     clippy::cast_precision_loss,
     reason = "latencies are far below 2^53 microseconds"
 )]
-fn pace(index: &Index<'_>) -> Option<[f64; 2]> {
+fn pace(index: &Index<'_>) -> BTreeMap<String, f64> {
     let times = delivery::latencies(index);
-    let millis = |load| Some(delivery::percentile_99(times.get(&load)?) as f64 / 1000.0);
-    Some([millis(Load::Calm)?, millis(Load::Neighbour)?])
+    let millis = |times: &[Micros]| delivery::percentile_99(times) as f64 / 1000.0;
+    times
+        .iter()
+        .map(|(load, times)| (load.to_string(), millis(times)))
+        .collect()
 }
 
 fn told(planned: &super::plan::Planned) -> String {
@@ -184,9 +186,10 @@ fn progress(number: u64, round: &Round) -> String {
         0 => "holds".to_owned(),
         count => format!("{count} VIOLATIONS"),
     };
-    let pace = round.pace.map_or_else(String::new, |[calm, loaded]| {
-        format!(", p99 {calm:.0} ms and {loaded:.0} ms beside suffering clusters")
-    });
+    let mut pace = String::new();
+    for (load, millis) in &round.pace {
+        pace.push_str(&format!(", p99 {millis:.0} ms {load}"));
+    }
     format!(
         "round {number}, seed {}: {} faults, {} operations, {} events, {} MiB in {:.0} s{pace}: {verdict}",
         round.seed,

@@ -16,10 +16,10 @@ use super::wire::{self, Connection};
 /// How long hands wait for answers, milliseconds: those who give up early leave writes behind that take effect later.
 const PATIENCE: [u64; 3] = [5000, 300, 1500];
 /// How often an id is tried again after its deletion.
-const REBIRTHS: u32 = 60;
+const REBIRTHS: u32 = 150;
 
 /// What hands do, by weight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mix {
     /// New works.
     pub creates: u64,
@@ -31,6 +31,8 @@ pub struct Mix {
     pub deletes: u64,
     /// The same id again after its deletion.
     pub rebirths: u64,
+    /// How often in quick succession, at most.
+    pub lives: u64,
     /// Reads of one work.
     pub gets: u64,
     /// Walks over the list.
@@ -171,8 +173,8 @@ impl Hand {
                     None => self.create_new().await,
                 };
                 if let Some(work) = work {
-                    self.end(&work).await;
-                    self.again(&work).await;
+                    let lives = self.random.between(1, mix.lives.max(1));
+                    self.live_again(work, lives).await;
                 }
             }
             5 => {
@@ -298,8 +300,12 @@ impl Hand {
         set_version(work, row.map_or(0, |row| row.version));
     }
 
-    /// Asks for the deletion until it is granted, and now and then a few times more.
+    /// Asks for the deletion until it is granted, and now and then a few times more; some right after an update, whose news
+    /// may be slower.
     async fn end(&mut self, work: &Work) {
+        if self.random.percent(25) {
+            self.update(work, 0).await;
+        }
         let mut more = if self.random.percent(30) {
             self.random.between(1, 5)
         } else {
@@ -336,25 +342,37 @@ impl Hand {
         self.publish(op, Call::Delete { id, life }, event).await
     }
 
+    /// Ends a work and begins its next life, so many times; the last of them stays.
+    async fn live_again(&mut self, mut work: Arc<Work>, lives: u64) {
+        for _ in 0..lives {
+            self.end(&work).await;
+            let Some(next) = self.again(&work).await else {
+                return;
+            };
+            work = next;
+        }
+        self.source.works().push(work);
+    }
+
     /// Creates the id anew as soon as it is free, if nothing is on its way that could hit the new life.
-    async fn again(&mut self, work: &Arc<Work>) {
+    async fn again(&mut self, work: &Arc<Work>) -> Option<Arc<Work>> {
         for attempt in 1..=REBIRTHS {
             let busy = work.hands.load(Ordering::Acquire) > 0;
             if work.haunted.load(Ordering::Relaxed) || self.source.0.stop.is_cancelled() {
-                return;
+                return None;
             }
             if !busy {
                 let life = work.life + attempt;
                 let (id, cluster) = (work.id.clone(), work.cluster.clone());
                 if let Some(work) = self.create(id, cluster, life).await {
-                    self.source.works().push(work);
-                    return;
+                    return Some(work);
                 }
             }
-            if !self.source.0.place.sleep(Duration::from_millis(50)).await {
-                return;
+            if !self.source.0.place.sleep(Duration::from_millis(20)).await {
+                return None;
             }
         }
+        None
     }
 
     async fn publish(&mut self, op: u64, call: Call, event: event_wire::Event) -> Outcome {

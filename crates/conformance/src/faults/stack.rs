@@ -24,10 +24,12 @@ const ATTEMPTS: u32 = 20;
 /// for a moment would lose such a port to any connection of any process.
 const PORTS: Range<u16> = 12_000..19_000;
 
-/// Owns a server: ends it when the input closes, that is when this process is gone, however it went.
+/// Owns a server: ends it when the input closes, that is when this process is gone, however it went. Both of the server's outputs
+/// are the log: our end of the pipe is closed after the first line, and a Go program that writes into a closed standard
+/// output is killed.
 const GUARD: &str = r#"
 exec 3<&0
-"$@" </dev/null &
+"$@" </dev/null >&2 &
 pid=$!
 echo "$pid"
 exec >/dev/null
@@ -132,6 +134,12 @@ impl Stack {
             stack.start_server(index).await?;
         }
         Ok(stack)
+    }
+
+    /// Whose servers they are.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.options.kind
     }
 
     /// The Go server needs its schema first; ours makes it.

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use reqwest::header::HeaderMap;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::recording::What;
 use super::{Error, Stage};
@@ -16,6 +19,8 @@ pub const ROOT: &str = "/api/maestro/v1";
 const ANSWER: Duration = Duration::from_secs(60);
 /// How much of a body a message shows, characters.
 const SHOWN: usize = 300;
+/// Pieces of a body between its connection and its parser.
+const PIECES: usize = 8;
 
 /// A client of one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -174,6 +179,77 @@ impl Rest {
             .map_err(|error| failed(with_causes(&error)))
     }
 
+    /// GET of an answer that is too large to be held: it is parsed while it comes, within `limit` (scaled).
+    ///
+    /// # Errors
+    /// No answer, another than 200, or not such a document.
+    pub async fn parse<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<T, Error> {
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let reader = Pieces {
+            receiver,
+            piece: Bytes::new(),
+        };
+        let parse = move || serde_json::from_reader(std::io::BufReader::new(reader));
+        let parsing = tokio::task::spawn_blocking(parse);
+        // A parser that has seen enough takes no more.
+        self.stream(path, limit, async |piece| pieces.send(piece).await.is_ok())
+            .await?;
+        drop(pieces);
+        let failed = |why: String| Error::Rest {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            why,
+        };
+        let parsed: Result<T, serde_json::Error> =
+            parsing.await.map_err(|error| failed(error.to_string()))?;
+        parsed.map_err(|error| failed(with_causes(&error)))
+    }
+
+    /// GET of an answer that is thrown away; its length in bytes.
+    ///
+    /// # Errors
+    /// As [`Rest::parse`].
+    pub async fn drain(&self, path: &str, limit: Duration) -> Result<u64, Error> {
+        let mut length = 0;
+        self.stream(path, limit, async |piece| {
+            length += piece.len() as u64;
+            true
+        })
+        .await?;
+        Ok(length)
+    }
+
+    /// Hands on the body of an answer piece by piece, as long as `take` wants more.
+    async fn stream(
+        &self,
+        path: &str,
+        limit: Duration,
+        mut take: impl AsyncFnMut(Bytes) -> bool,
+    ) -> Result<(), Error> {
+        let exchange = async {
+            let response = self.client.get(format!("{}{path}", self.base)).send();
+            let mut body = response.await?.error_for_status()?.bytes_stream();
+            while let Some(piece) = body.next().await {
+                if !take(piece?).await {
+                    break;
+                }
+            }
+            Ok::<(), reqwest::Error>(())
+        };
+        self.stage
+            .within(limit, &format!("all of the answer to GET {path}"), exchange)
+            .await?
+            .map_err(|error| Error::Rest {
+                method: "GET".to_owned(),
+                path: path.to_owned(),
+                why: with_causes(&error),
+            })
+    }
+
     /// Registers a consumer; its id.
     ///
     /// # Errors
@@ -216,18 +292,47 @@ impl Rest {
     /// # Errors
     /// No answer.
     pub async fn list(&self, kind: &str, query: &[(&str, &str)]) -> Result<Reply, Error> {
-        let base = format!("{ROOT}/{kind}");
-        let url = reqwest::Url::parse_with_params("http://x/", query).map_err(|error| {
-            Error::Address {
-                address: base.clone(),
-                why: error.to_string(),
-            }
+        self.get(&list_path(kind, query)?).await
+    }
+}
+
+/// Path and query of a list.
+///
+/// # Errors
+/// Never in practice.
+pub fn list_path(kind: &str, query: &[(&str, &str)]) -> Result<String, Error> {
+    let base = format!("{ROOT}/{kind}");
+    let url =
+        reqwest::Url::parse_with_params("http://x/", query).map_err(|error| Error::Address {
+            address: base.clone(),
+            why: error.to_string(),
         })?;
-        let path = match url.query() {
-            Some(query) if !query.is_empty() => format!("{base}?{query}"),
-            _ => base,
-        };
-        self.get(&path).await
+    Ok(match url.query() {
+        Some(query) if !query.is_empty() => format!("{base}?{query}"),
+        _ => base,
+    })
+}
+
+/// A body as a reader, for a thread that may block.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl std::io::Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = self.piece.len().min(into.len());
+        let (target, piece) = (into.get_mut(..count), self.piece.split_to(count));
+        if let Some(target) = target {
+            target.copy_from_slice(&piece);
+        }
+        Ok(count)
     }
 }
 

@@ -226,20 +226,22 @@ async fn i7_a_stuck_agent_delays_nobody(c: Context) -> Verdict {
 }
 
 async fn i7_a_stuck_source_delays_nobody(c: Context) -> Verdict {
-    let cluster = c.cluster().await?;
+    // Clusters of their own: an agent that has a thousand works to report on is busy, whoever is stuck.
+    let (busy, quiet) = (c.cluster().await?, c.cluster().await?);
     let (stuck, live) = (c.source().await?, c.source().await?);
     // On a connection of its own: what isn't read there holds up everything else on it.
     let jam = c.source_as(stuck.id()).await?.subscribe().await?;
     jam.pause();
-    let _puppet = c.puppet(&cluster, Behaviour::default()).await?;
+    let _busy = c.puppet(&busy, Behaviour::default()).await?;
+    let _quiet = c.puppet(&quiet, Behaviour::default()).await?;
     // Each status carries its spec back.
     let works: Vec<_> = c
-        .works(&stuck, &cluster, c.size(160, 1000))
+        .works(&stuck, &busy, c.size(160, 1000))
         .into_iter()
         .map(|work| work.with_bytes(6000))
         .collect();
     c.create_all(&stuck, &works).await?;
-    let worst = status_times(&c, &live, &cluster).await?;
+    let worst = status_times(&c, &live, &quiet).await?;
     fast(
         &c,
         worst,

@@ -6,6 +6,9 @@ use super::{Invariant, Violation, clock};
 use crate::faults::history::{Answer, Call, Micros, Outcome, SECOND, Sample, What};
 use crate::faults::index::{Index, Op, Stream};
 
+/// So long after the last write, report and fault the tables hold nothing any more that should go, seconds. Servers look
+/// after them every 30 s.
+pub const DRAIN: f64 = 60.0;
 /// An unanswered deletion is sent again on the same stream, but not more often than this, seconds.
 const REMINDER: Micros = 10 * SECOND;
 
@@ -44,12 +47,7 @@ pub(super) fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     for stream in index.streams.values() {
         reminders(index, stream, found);
     }
-    for (at, snapshot) in &index.snapshots {
-        if let Some(open @ 1..) = snapshot.open_events {
-            let text = format!("{open} events are still open although all is quiet");
-            found.push(Violation::new(Invariant::I9, *at, "", text));
-        }
-    }
+    drained(index, found);
     for op in index.ops.values() {
         walk(index, op, found);
         wording(op, found);
@@ -76,6 +74,37 @@ fn samples(index: &Index<'_>, found: &mut Vec<Violation>) {
                 found.push(Violation::new(Invariant::I9, entry.at, id, text));
             }
             _ => {}
+        }
+    }
+}
+
+/// What has been handled goes, and so does what is older than it is kept.
+fn drained(index: &Index<'_>, found: &mut Vec<Violation>) {
+    let patience = index.history.limits.seconds(DRAIN);
+    let mut quiet_since = 0;
+    for entry in &index.history.entries {
+        let busy = match &entry.what {
+            What::Invoke { op, .. } | What::Return { op, .. } => {
+                index.ops.get(op).is_some_and(|op| op.changes())
+            }
+            What::Fault { .. } | What::Over { .. } => true,
+            _ => false,
+        };
+        if busy {
+            quiet_since = entry.at;
+        }
+        let What::Tables { rows } = &entry.what else {
+            continue;
+        };
+        if entry.at <= quiet_since + patience {
+            continue;
+        }
+        for (what, count) in rows.iter().filter(|(_, count)| **count > 0) {
+            let text = format!(
+                "the database still holds {count} {what}, although all has been quiet since {}",
+                clock(quiet_since)
+            );
+            found.push(Violation::new(Invariant::I9, entry.at, "", text));
         }
     }
 }

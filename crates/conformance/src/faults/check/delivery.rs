@@ -89,31 +89,28 @@ pub(super) fn is_normal(index: &Index<'_>, life: &Life<'_>, op: &Op<'_>) -> Opti
     Some(delivered)
 }
 
-/// The 99th percentile of quiet clusters while a neighbour suffers, against the same while nobody does.
+/// The 99th percentile of quiet clusters while others are in trouble, against the same while nobody is.
 fn pace(index: &Index<'_>, found: &mut Vec<Violation>) {
     let times = latencies(index);
-    let (Some(calm), Some(loaded)) = (times.get(&Load::Calm), times.get(&Load::Neighbour)) else {
+    let measured = |load| {
+        let times = times.get(&load).filter(|times| times.len() >= ENOUGH)?;
+        Some(percentile_99(times))
+    };
+    let Some(calm) = measured(Load::Calm) else {
         return;
     };
-    if calm.len() < ENOUGH || loaded.len() < ENOUGH {
-        return;
-    }
-    let (calm, loaded) = (percentile_99(calm), percentile_99(loaded));
-    let limit = index
-        .history
-        .limits
-        .seconds(2.0)
-        .saturating_mul(calm)
-        .checked_div(SECOND)
-        .unwrap_or_default()
-        .max(calm + index.history.limits.seconds(SLACK));
-    if loaded > limit {
-        let text = format!(
-            "a neighbour in trouble raised the 99th percentile of deliveries from {} to {}",
-            clock(calm),
-            clock(loaded)
-        );
-        found.push(Violation::new(Invariant::I7, index.end, "", text));
+    let limits = &index.history.limits;
+    let twice = limits.seconds(2.0).saturating_mul(calm) / SECOND;
+    let limit = twice.max(calm + limits.seconds(SLACK));
+    for load in Load::TROUBLE {
+        if let Some(loaded) = measured(load).filter(|loaded| *loaded > limit) {
+            let text = format!(
+                "the 99th percentile of deliveries rose from {} to {} {load}",
+                clock(calm),
+                clock(loaded)
+            );
+            found.push(Violation::new(Invariant::I7, index.end, "", text));
+        }
     }
 }
 

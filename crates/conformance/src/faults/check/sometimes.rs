@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivery;
-use crate::faults::history::{Answer, Call, Listener, Outcome};
-use crate::faults::index::{Index, Op};
+use crate::faults::history::{Answer, Call, Listener, Load, Outcome, What};
+use crate::faults::index::{Index, Life, Op};
 
 /// Counts by name; each name is there, with 0 if it never happened.
 #[must_use]
@@ -113,6 +113,14 @@ fn lives(index: &Index<'_>, counts: &mut Counts) {
         }
         let again = life.number > 1 && life.born().is_some();
         count(counts, "id created again", again);
+        for (report, _) in &life.reports {
+            let mut later = index
+                .lives_of(life.id)
+                .skip_while(|next| next.number <= life.number);
+            let born = later.find_map(Life::born);
+            let late = born.is_some_and(|born| report.invoked > born);
+            count(counts, "report of an earlier life", late);
+        }
         let farewells = life.reports.iter().filter(|(_, report)| report.deleted);
         count(counts, "end reported more than once", farewells.count() > 1);
         let retried = life.deletes.len() > 1;
@@ -122,10 +130,18 @@ fn lives(index: &Index<'_>, counts: &mut Counts) {
             count(counts, "delivery in 2 s checked", asked);
         }
     }
-    for times in delivery::latencies(index).values() {
-        *counts.entry("delivery compared (I7)").or_default() += times.len() as u64;
+    let times = delivery::latencies(index);
+    let mut compared = |name, load| {
+        let times = times.get(&load).map_or(0, Vec::len);
+        *counts.entry(name).or_default() += times as u64;
+    };
+    compared("delivery measured undisturbed (I7)", Load::Calm);
+    compared("delivery compared beside neighbours (I7)", Load::Neighbour);
+    compared("delivery compared beside a backlog (I7)", Load::Backlog);
+    for entry in &index.history.entries {
+        let looked = matches!(entry.what, What::Tables { .. });
+        count(counts, "tables looked at (I9)", looked);
     }
-    counts.entry("delivery compared (I7)").or_default();
 }
 
 fn streams(index: &Index<'_>, counts: &mut Counts) {
