@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Need, Test, deletes::ids_of, ensure, refused, same, test};
-use crate::context::{Context, Verdict, create_surely};
+use crate::context::{Context, Stop, Verdict, create_surely};
 use crate::play::{Behaviour, Proxy, Puppet, Seen};
 
 /// What is promised after a reconnect, a restart or a lost notification.
@@ -310,11 +310,15 @@ async fn f28_specs_and_statuses_do_not_overwrite_each_other(c: Context) -> Verdi
             }
         }
     };
-    let (written, reported, read) =
-        tokio::join!(writer, futures::future::try_join_all(reporters), reader);
-    written?;
-    read?;
-    reported?;
+    // A lost update shows at once: the next one is refused.
+    tokio::try_join!(
+        async { writer.await.map_err(Stop::from) },
+        async { reader.await.map_err(Stop::from) },
+        async {
+            let reporters = futures::future::try_join_all(reporters);
+            reporters.await.map(drop).map_err(Stop::from)
+        },
+    )?;
     let row = c.rest()?.bundle(&work.id).await?.unwrap_or_default();
     let seen = (
         row.get("version").cloned(),
