@@ -239,6 +239,7 @@ impl Bundles {
             resource: RESOURCE,
             name,
             operation_id: self.client.operation_id(),
+            trace: self.client.trace(),
         }
     }
 }
@@ -287,6 +288,7 @@ impl Pages {
                 resource: RESOURCE,
                 name: "",
                 operation_id: self.client.operation_id(),
+                trace: self.client.trace(),
             })
             .await?;
         let count = u64::try_from(page.items.len()).unwrap_or(u64::MAX);

@@ -61,6 +61,8 @@ pub struct Data {
     pub searches: Vec<HashMap<String, String>>,
     /// Authorization headers that came with gRPC and REST calls.
     pub tokens: Vec<Option<String>>,
+    /// The header `traceparent` of REST calls that had one.
+    pub traces: Vec<String>,
     /// Statuses that the next publishes are answered with; `true` stores the event all the same.
     pub failures: Vec<(Status, bool)>,
     /// What the next subscriptions are answered with.
@@ -469,10 +471,9 @@ fn problem(status: StatusCode, code: u32, reason: &str) -> HttpResponse {
 
 #[allow(clippy::result_large_err, reason = "a test")]
 fn check(data: &mut Data, headers: &HeaderMap) -> Result<(), HttpResponse> {
-    let header = headers
-        .get("authorization")
-        .map(|value| value.to_str().unwrap());
-    if data.allowed(header) {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
+    data.traces.extend(header("traceparent").map(str::to_owned));
+    if data.allowed(header("authorization")) {
         Ok(())
     } else {
         Err(problem(

@@ -672,6 +672,11 @@ async fn a_trace_travels_with_the_work() {
     client.works("c1").create(&work("w", "1")).await.unwrap();
     let event = fake.data().published[0].clone();
     assert_eq!(maestro_client::TraceContext::of(&event), Some(trace));
+    let traces = fake.data().traces.clone();
+    assert!(
+        !traces.is_empty() && traces.iter().all(|trace| trace == parent),
+        "{traces:?}"
+    );
 }
 
 #[test]
