@@ -32,12 +32,14 @@ use event_broker::Event;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use maestro_client::TraceContext;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::config::task::{ApiCall, Log, TaskConfig};
 use crate::policy::{FailureClass, ResourcePolicy};
 use crate::transport::Transport;
 pub(crate) use discovery::{MANIFEST_WORK, carried, with_status};
+use crate::trace;
 use event::EventData;
 use outcome::{ApiRecord, Outcome, Phase, Trace};
 use scope::{ExecutionError, Scope};
@@ -54,6 +56,20 @@ pub(crate) struct Transports {
 
 /// Everything that an event needs; shared by all events.
 pub(crate) struct Pipeline {
+impl Transports {
+    /// The same, whose requests say that they are part of `span`.
+    fn traced(&self, span: &TraceContext) -> Self {
+        let traced = |transport: &Option<Arc<dyn Transport>>| {
+            let transport = transport.as_ref()?;
+            Some(transport.traced(span).unwrap_or_else(|| transport.clone()))
+        };
+        Self {
+            kubernetes: traced(&self.kubernetes),
+            maestro: traced(&self.maestro),
+        }
+    }
+}
+
     pub(crate) config: Arc<Config>,
     pub(crate) task: Arc<TaskConfig>,
     pub(crate) api: Arc<dyn Api>,
@@ -99,24 +115,7 @@ impl Pipeline {
     /// # Cancel safety
     /// Dropping the future stops between two requests; what was written stays, and the next run continues from there.
     pub(crate) async fn run(&self, event: &Event) -> Outcome {
-        let mut run = Run {
-            pipeline: self,
-            scope: Scope::new(),
-            trace: Trace::new(event),
-            data: EventData::default(),
-            traceparent: event.extension("traceparent").map(str::to_owned),
-            tracestate: event.extension("tracestate").map(str::to_owned),
-            note: (self.config.rerun.enabled && !self.recording)
-                .then(|| pulse::note(event))
-                .flatten(),
-            transient: false,
-            now: Timestamp::now(),
-            phase: Phase::Params,
-            step: String::new(),
-            overrides: Vec::new(),
-            touched: Vec::new(),
-            pre_discovered: false,
-        };
+        let mut run = Run::new(self, event);
         run.all_phases(event).await;
         run.finish()
     }
@@ -128,9 +127,11 @@ pub(crate) struct Run<'p> {
     scope: Scope,
     trace: Trace,
     data: EventData,
-    traceparent: Option<String>,
-    tracestate: Option<String>,
-    /// What is noted on works that this run writes.
+    /// What its calls are part of; `None` in a dry run without a trace.
+    span: Option<TraceContext>,
+    /// Those of the pipeline, within the span.
+    transports: Transports,
+    /// What is noted on objects that this run writes.
     note: Option<String>,
     /// Whether something failed that may work when the event comes again.
     transient: bool,
@@ -189,6 +190,33 @@ impl PhaseError {
 
 impl Run<'_> {
     async fn all_phases(&mut self, event: &Event) {
+impl<'p> Run<'p> {
+    fn new(pipeline: &'p Pipeline, event: &Event) -> Self {
+        let span = trace::of(event);
+        Self {
+            pipeline,
+            scope: Scope::new(),
+            trace: Trace::new(event),
+            data: EventData::default(),
+            transports: match &span {
+                Some(span) => pipeline.transports.traced(span),
+                None => pipeline.transports.clone(),
+            },
+            span,
+            note: (pipeline.config.rerun.enabled && !pipeline.recording)
+                .then(|| pulse::note(event))
+                .flatten(),
+            transient: false,
+            now: Timestamp::now(),
+            phase: Phase::Params,
+            step: String::new(),
+            overrides: Vec::new(),
+            touched: Vec::new(),
+            pre_discovered: false,
+        }
+    }
+}
+
         match EventData::parse(event) {
             Ok((data, raw)) => {
                 self.data = data;
@@ -373,8 +401,7 @@ impl Run<'_> {
             timeout: call.timeout,
             attempts: call.attempts,
             backoff: call.backoff,
-            traceparent: self.traceparent.clone(),
-            tracestate: self.tracestate.clone(),
+            trace: self.span.clone(),
         };
         self.send(request).await
     }

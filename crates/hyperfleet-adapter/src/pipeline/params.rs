@@ -154,7 +154,7 @@ impl Run<'_> {
         name: &str,
         key: &str,
     ) -> Result<Value, Unresolved> {
-        let Some(transport) = &self.pipeline.transports.kubernetes else {
+        let Some(transport) = &self.transports.kubernetes else {
             return Err("no Kubernetes client is configured".to_owned().into());
         };
         let word = if kind == ObjectKind::Secret {

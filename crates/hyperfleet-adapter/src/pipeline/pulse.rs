@@ -4,14 +4,19 @@
 use event_broker::Event;
 use serde_json::{Value, json};
 
-/// Annotation with the pulse: `{"type","source","data"}` as compact JSON.
+use crate::trace;
+
+/// Annotation with the pulse: `{"type","source","data","traceparent"}` as compact JSON.
 pub(crate) const ANNOTATION: &str = "hyperfleet.io/pulse";
 /// A pulse that takes more bytes isn't noted: annotations travel with every copy of the work.
 const MAX_BYTES: usize = 4096;
 
-/// What to write on works that are written for this pulse.
+/// What to write on objects that are written for this pulse.
 pub(super) fn note(event: &Event) -> Option<String> {
-    let note = json!({"type": event.event_type, "source": event.source, "data": event.data});
+    let mut note = json!({"type": event.event_type, "source": event.source, "data": event.data});
+    if let (Some(trace), Value::Object(note)) = (trace::of(event), &mut note) {
+        note.insert(trace::PARENT.to_owned(), trace.parent().into());
+    }
     Some(note.to_string()).filter(|note| note.len() <= MAX_BYTES)
 }
 
@@ -38,9 +43,16 @@ pub(crate) fn read(note: &str) -> Option<Event> {
     let mut note: Value = serde_json::from_str(note).ok()?;
     let data = note.get_mut("data")?.take();
     let text = |key: &str| note[key].as_str().filter(|text| !text.is_empty());
-    data.is_object()
-        .then(|| Some(Event::new(text("source")?, text("type")?, data)))
-        .flatten()
+    if !data.is_object() {
+        return None;
+    }
+    let mut event = Event::new(text("source")?, text("type")?, data);
+    if let Some(parent) = text(trace::PARENT) {
+        event
+            .extensions
+            .insert(trace::PARENT.to_owned(), parent.into());
+    }
+    Some(event)
 }
 
 #[cfg(test)]
@@ -75,3 +87,4 @@ mod tests {
         assert_eq!(note(&long), None);
     }
 }
+        assert_eq!(read.extension(trace::PARENT), Some(parent));

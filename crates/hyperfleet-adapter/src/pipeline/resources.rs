@@ -416,8 +416,8 @@ impl Run<'_> {
 
     fn transport(&self, resource: &Resource) -> Result<Arc<dyn Transport>, Failure> {
         let (transport, name) = match resource.target {
-            Some(_) => (&self.pipeline.transports.maestro, "maestro"),
-            None => (&self.pipeline.transports.kubernetes, "kubernetes"),
+            Some(_) => (&self.transports.maestro, "maestro"),
+            None => (&self.transports.kubernetes, "kubernetes"),
         };
         transport
             .clone()

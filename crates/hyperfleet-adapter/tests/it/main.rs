@@ -20,3 +20,4 @@ mod robust;
 mod service;
 mod support;
 mod world;
+mod traces;

@@ -783,24 +783,3 @@ async fn a_failed_rerun_is_repeated_without_a_pulse() {
         })
         .await;
 }
-
-#[tokio::test]
-async fn trace_context_reaches_the_api() {
-    let world = World::new().await;
-    let _adapter = world.start(CONFIG_MAP_TASK).await;
-    world.api.cluster("c1", 1);
-    let mut event = event_broker::Event::new("s", "t", json!({"id": "c1", "kind": "Cluster"}));
-    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    event.extensions.insert("traceparent".into(), trace.into());
-    event_broker::Broker::publish(world.broker.as_ref(), "clusters", &event)
-        .await
-        .unwrap();
-    world.reported("c1", "a report", |_| true).await;
-    let calls = world.api.data().calls.clone();
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.headers["traceparent"] == trace),
-        "{calls:?}"
-    );
-}
