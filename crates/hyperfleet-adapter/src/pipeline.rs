@@ -19,6 +19,7 @@ pub(crate) mod event;
 mod observe;
 pub(crate) mod outcome;
 mod params;
+mod places;
 mod post;
 mod preconditions;
 pub(crate) mod pulse;

@@ -41,7 +41,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn param(&mut self, param: &Param) -> Result<Option<Value>, PhaseError> {
+    pub(super) async fn param(&mut self, param: &Param) -> Result<Option<Value>, PhaseError> {
         let fallback = || param.default.clone().filter(|value| !value.is_null());
         let value = match self.resolve(param).await {
             Ok(value) => value,

@@ -302,11 +302,15 @@ impl Run<'_> {
             return Err(refusal.failure);
         }
         // After the comparison: the note alone is no reason to write.
-        let noted = self
-            .note
-            .as_deref()
-            .filter(|_| gvk.kind == MANIFEST_WORK)
-            .map(|note| pulse::noted(&object, note));
+        let noted = self.note.as_deref().map(|note| {
+            // Works are found by their source; on Kubernetes a label tells own objects from others.
+            let adapter = &self.pipeline.config.adapter.name;
+            pulse::noted(
+                &object,
+                note,
+                Some(adapter.as_str()).filter(|_| target.is_none()),
+            )
+        });
         let desired = Desired {
             object: noted.as_ref().unwrap_or(&object),
             ..desired

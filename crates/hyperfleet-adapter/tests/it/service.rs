@@ -234,6 +234,68 @@ async fn what_changed_while_the_adapter_was_away_is_reported_without_a_pulse() {
 }
 
 #[tokio::test]
+async fn own_objects_run_their_resource_once_after_a_start_and_are_watched_again() {
+    let world = World::new().await;
+    let adapter = world.start(CONFIG_MAP_TASK).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    world.settled().await;
+    adapter.kill().await;
+    let resource = world.kube.resolve("v1", "ConfigMap").await.unwrap();
+    let change = async |key: &str| {
+        let patch = Patch::Merge(json!({"data": {(key): "yes"}}));
+        world
+            .kube
+            .patch(
+                &resource,
+                Some("default"),
+                "settings-c1",
+                &patch,
+                &Write::default(),
+            )
+            .await
+            .unwrap()
+    };
+    // Objects of another adapter, and one without owner, that say which pulse they were made for.
+    world.api.cluster("c2", 1);
+    for (name, labels) in [
+        ("others", json!({"hyperfleet.io/pulse-of": "other"})),
+        ("stray", json!({})),
+    ] {
+        let note = json!({"type": "t", "source": "s", "data": {"id": "c2", "kind": "Cluster"}});
+        let annotations = json!({"hyperfleet.io/pulse": note.to_string()});
+        let metadata = json!({"name": name, "namespace": "default", "labels": labels, "annotations": annotations});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+        world
+            .kube
+            .create(&resource, Some("default"), &object, &Write::default())
+            .await
+            .unwrap();
+    }
+    change("ready").await;
+
+    let _adapter = world.start(CONFIG_MAP_TASK).await;
+    world
+        .reported("c1", "what changed while it was away", |report| {
+            status(report, "Available") == "True"
+        })
+        .await;
+    // The run that followed the start began to watch.
+    let before = world.api.puts().len();
+    change("ready-again").await;
+    eventually("a report after the next change", DEADLINE, async || {
+        (world.api.puts().len() > before).then_some(())
+    })
+    .await;
+    let calls = world.api.data().calls.clone();
+    assert!(
+        calls.iter().all(|call| !call.path.contains("/c2")),
+        "objects of others concern nobody"
+    );
+}
+
+#[tokio::test]
 async fn an_update_drops_what_the_new_manifest_leaves_out() {
     let world = World::new().await;
     let _adapter = world.start(WORK_TASK).await;

@@ -58,6 +58,13 @@ impl Adapter {
         self.task.take().unwrap().await.unwrap()
     }
 
+    /// Ends it between two steps, as `kill -9` would.
+    pub async fn kill(mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        drop(task.await);
+    }
+
     /// Waits for the end that it finds itself.
     pub async fn end(mut self) -> Result<(), service::Error> {
         self.task.take().unwrap().await.unwrap()
