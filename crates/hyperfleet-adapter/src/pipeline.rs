@@ -9,7 +9,7 @@
 //! No state lives between events. `docs/protocol/adapter-pipeline.md` describes every phase.
 //!
 //! Reading order: [`event`], [`scope`] (what texts can see), [`outcome`] (what comes out), then the phases [`params`],
-//! [`preconditions`], [`resources`] with [`discovery`] and [`apply`], [`observe`] (policies), [`post`] with [`report`].
+//! [`preconditions`], [`resources`] with [`discovery`], [`apply`] and [`removal`], [`observe`] (policies), [`post`] with [`report`].
 
 mod apply;
 mod conditions;
@@ -23,6 +23,7 @@ mod places;
 mod post;
 mod preconditions;
 pub(crate) mod pulse;
+mod removal;
 mod report;
 mod resources;
 mod scope;
@@ -31,16 +32,16 @@ use std::sync::Arc;
 
 use event_broker::Event;
 use jiff::Timestamp;
+use maestro_client::TraceContext;
 use serde_json::{Map, Value};
 
-use maestro_client::TraceContext;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::config::task::{ApiCall, Log, TaskConfig};
 use crate::policy::{FailureClass, ResourcePolicy};
+use crate::trace;
 use crate::transport::Transport;
 pub(crate) use discovery::{MANIFEST_WORK, carried, with_status};
-use crate::trace;
 use event::EventData;
 use outcome::{ApiRecord, Outcome, Phase, Trace};
 use scope::{ExecutionError, Scope};
@@ -55,8 +56,6 @@ pub(crate) struct Transports {
     pub(crate) maestro: Option<Arc<dyn Transport>>,
 }
 
-/// Everything that an event needs; shared by all events.
-pub(crate) struct Pipeline {
 impl Transports {
     /// The same, whose requests say that they are part of `span`.
     fn traced(&self, span: &TraceContext) -> Self {
@@ -71,6 +70,8 @@ impl Transports {
     }
 }
 
+/// Everything that an event needs; shared by all events.
+pub(crate) struct Pipeline {
     pub(crate) config: Arc<Config>,
     pub(crate) task: Arc<TaskConfig>,
     pub(crate) api: Arc<dyn Api>,
@@ -189,8 +190,6 @@ impl PhaseError {
     }
 }
 
-impl Run<'_> {
-    async fn all_phases(&mut self, event: &Event) {
 impl<'p> Run<'p> {
     fn new(pipeline: &'p Pipeline, event: &Event) -> Self {
         let span = trace::of(event);
@@ -218,6 +217,8 @@ impl<'p> Run<'p> {
     }
 }
 
+impl Run<'_> {
+    async fn all_phases(&mut self, event: &Event) {
         match EventData::parse(event) {
             Ok((data, raw)) => {
                 self.data = data;

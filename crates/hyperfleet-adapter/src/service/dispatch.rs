@@ -311,7 +311,7 @@ fn end_of(outcome: &Outcome) -> End<'_> {
             .trace
             .resources
             .iter()
-            .any(|resource| wrote(resource.operation)),
+            .any(|resource| wrote(resource.operation) && !resource.pending),
         gone: outcome.trace.gone,
         complete: !outcome.failed() && outcome.trace.skipped.is_none(),
     }

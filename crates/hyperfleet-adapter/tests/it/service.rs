@@ -709,6 +709,89 @@ async fn objects_are_recreated_and_found_by_labels() {
 }
 
 #[tokio::test]
+async fn a_rule_recreates_an_object_once_its_finalizer_lets_go() {
+    let world = World::new().await;
+    let rule = "lifecycle: {recreate: {when: {expression: \"resources.settings.metadata.annotations['hyperfleet.io/generation'] != string(generation)\"}},";
+    let task = CONFIG_MAP_TASK
+        .replace("lifecycle: {", rule)
+        .replace("adapter: \"{{ .adapter.name }}\"", "adapter: \"{{ .adapter.name }}\"\n        data: {uid: {expression: \"dig(resources, 'settings.metadata.uid')\"}, since: {expression: \"dig(resources, 'settings.metadata.deletionTimestamp')\"}}");
+    let _adapter = world.start(&task).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    let first = world.reported("c1", "a first report", |_| true).await;
+    let resource = world.kube.resolve("v1", "ConfigMap").await.unwrap();
+    let hold = async |finalizers: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+        world
+            .kube
+            .patch(
+                &resource,
+                Some("default"),
+                "settings-c1",
+                &patch,
+                &Write::default(),
+            )
+            .await
+            .unwrap()
+    };
+    hold(json!(["example.com/cleanup"])).await;
+    world.api.cluster("c1", 2);
+    world.pulse("c1", 2).await;
+    let pending = world
+        .reported("c1", "that the old one is on its way out", |report| {
+            report["data"]["since"].is_string()
+        })
+        .await;
+    assert_eq!(pending["data"]["uid"], first["data"]["uid"]);
+    assert_eq!(status(&pending, "Health"), "True");
+    // Nobody sends another pulse.
+    hold(Value::Null).await;
+    let again = world
+        .reported("c1", "a new object", |report| {
+            report["data"]["uid"].is_string() && report["data"]["uid"] != first["data"]["uid"]
+        })
+        .await;
+    assert_eq!(again["data"]["since"], Value::Null);
+    let config_map = world.config_map("settings-c1").await.unwrap();
+    assert_eq!(config_map["data"]["generation"], "2");
+}
+
+#[tokio::test]
+async fn a_rule_recreates_a_work_once_its_agent_has_cleaned_up() {
+    let world = World::new().await;
+    let rule = "lifecycle: {recreate: {when: {expression: \"resources.work.metadata.annotations['hyperfleet.io/generation'] != string(generation)\"}},";
+    let _adapter = world.start(&WORK_TASK.replace("lifecycle: {", rule)).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    world.api.cluster("c1", 2);
+    world.pulse("c1", 2).await;
+    world
+        .reported("c1", "generation 2", |report| {
+            report["observed_generation"] == 2
+        })
+        .await;
+    world.settled().await;
+    let kinds = |world: &World| -> Vec<String> {
+        let published = world.maestro.data().published.clone();
+        let kinds = published.iter().map(|event| event.event_type.to_string());
+        kinds
+            .map(|kind| kind.rsplit('.').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(kinds(&world), ["create_request", "delete_request"]);
+    world.maestro.finish_deletion("hostedcluster-c1");
+    eventually("the work is there again", DEADLINE, async || {
+        (!world.works().is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(
+        kinds(&world),
+        ["create_request", "delete_request", "create_request"]
+    );
+}
+
+#[tokio::test]
 async fn a_refused_object_is_reported_with_the_clusters_words() {
     let world = World::new().await;
     let task = CONFIG_MAP_TASK.replace(
