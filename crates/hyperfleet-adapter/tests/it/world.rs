@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_broker::{Broker, Event, MemoryBroker};
-use hyperfleet_adapter::{Dependencies, Loader, ResourcePolicy, Service, Source, service};
+use hyperfleet_adapter::{Dependencies, Loaded, Loader, ResourcePolicy, Service, Source, service};
 use kube_access::Gvk;
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -126,6 +126,14 @@ clients:
         )
         .load()
         .unwrap_or_else(|error| panic!("{error}"));
+        self.start_loaded(loaded, policies).await
+    }
+
+    pub async fn start_loaded(
+        &self,
+        loaded: Loaded,
+        policies: Vec<Arc<dyn ResourcePolicy>>,
+    ) -> Adapter {
         let dependencies = Dependencies {
             kubernetes: Some(self.kube.clone()),
             policies,
