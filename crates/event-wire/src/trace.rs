@@ -52,6 +52,25 @@ impl TraceContext {
         })
     }
 
+    /// A new trace with its first span. It is marked as sampled: who records traces is asked to record this one.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            parent: parent(&uuid::Uuid::new_v4().simple().to_string(), "01"),
+            state: None,
+        }
+    }
+
+    /// A new span of the same trace, which keeps its flags and state.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let flags = self.parent.split('-').nth(3).unwrap_or("00");
+        Self {
+            parent: parent(self.trace_id(), flags),
+            state: self.state.clone(),
+        }
+    }
+
     /// The trace that an event belongs to, if it says so.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
@@ -77,6 +96,12 @@ impl TraceContext {
         self.parent.split('-').nth(1).unwrap_or_default()
     }
 
+    /// Id of the span: 16 hexadecimal digits.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        self.parent.split('-').nth(2).unwrap_or_default()
+    }
+
     /// Makes the event part of the trace, unless it says itself what it is part of.
     pub fn lend_to(&self, event: &mut Event) {
         if event.extensions.contains_key(name::TRACE_PARENT) {
@@ -91,6 +116,14 @@ impl TraceContext {
             }
         };
     }
+}
+
+/// A `traceparent` with a fresh span. We write version 00, whatever the trace came with: later ones may have more parts, which
+/// would be stale.
+fn parent(trace: &str, flags: &str) -> String {
+    // The digit of the UUID's version keeps the span from being zero.
+    let span = uuid::Uuid::new_v4().simple().to_string();
+    format!("00-{trace}-{}-{flags}", &span[..16])
 }
 
 #[cfg(test)]
@@ -129,6 +162,23 @@ mod tests {
             TraceContext::parse(PARENT, Some("a\nb")).unwrap().state(),
             None
         );
+    }
+
+    #[test]
+    fn a_child_is_a_new_span_of_the_same_trace() {
+        let later = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00-more";
+        let parent = TraceContext::parse(later, Some("vendor=x")).unwrap();
+        let child = parent.child();
+        assert_eq!(child.trace_id(), parent.trace_id());
+        assert_ne!(child.span_id(), parent.span_id());
+        assert_eq!(child.state(), Some("vendor=x"));
+        assert!(child.parent().ends_with("-00"), "unsampled stays unsampled");
+        let begun = TraceContext::begin();
+        for made in [&child, &begun] {
+            let read = TraceContext::parse(made.parent(), made.state());
+            assert_eq!(read.as_ref(), Some(made), "what we write can be read");
+        }
+        assert_ne!(begun.trace_id(), TraceContext::begin().trace_id());
     }
 
     #[test]

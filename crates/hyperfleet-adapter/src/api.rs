@@ -10,6 +10,7 @@ pub(crate) mod url;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use maestro_client::TraceContext;
 use serde_json::Value;
 
 use crate::config::deployment::Backoff;
@@ -43,9 +44,8 @@ pub(crate) struct Request {
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Option<u32>,
     pub(crate) backoff: Option<Backoff>,
-    /// W3C trace context of the event.
-    pub(crate) traceparent: Option<String>,
-    pub(crate) tracestate: Option<String>,
+    /// The run that the call is part of.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Request {
@@ -60,8 +60,7 @@ impl Request {
             timeout: None,
             attempts: None,
             backoff: None,
-            traceparent: None,
-            tracestate: None,
+            trace: None,
         }
     }
 }

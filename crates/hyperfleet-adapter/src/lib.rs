@@ -6,7 +6,7 @@
 //! what YAML can't say about one is a [`ResourcePolicy`].
 //!
 //! Reading order: [`config`] (what a user writes), `lang` (templates, CEL, paths), [`policy`], `api` and `transport`
-//! (the two directions out), `pipeline` (one event), [`service`] (all events), [`dry_run`], [`cli`].
+//! (the two directions out), `trace` (what joins them), `pipeline` (one event), [`service`] (all events), [`dry_run`], [`cli`].
 
 mod api;
 pub mod cli;
@@ -16,6 +16,7 @@ mod lang;
 mod pipeline;
 pub mod policy;
 pub mod service;
+mod trace;
 mod transport;
 
 pub use config::{Config, Loaded, Loader, Source, TaskConfig};

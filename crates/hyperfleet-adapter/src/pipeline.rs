@@ -9,7 +9,7 @@
 //! No state lives between events. `docs/protocol/adapter-pipeline.md` describes every phase.
 //!
 //! Reading order: [`event`], [`scope`] (what texts can see), [`outcome`] (what comes out), then the phases [`params`],
-//! [`preconditions`], [`resources`] with [`discovery`] and [`apply`], [`observe`] (policies), [`post`] with [`report`].
+//! [`preconditions`], [`resources`] with [`discovery`], [`apply`] and [`removal`], [`observe`] (policies), [`post`] with [`report`].
 
 mod apply;
 mod conditions;
@@ -19,9 +19,11 @@ pub(crate) mod event;
 mod observe;
 pub(crate) mod outcome;
 mod params;
+mod places;
 mod post;
 mod preconditions;
 pub(crate) mod pulse;
+mod removal;
 mod report;
 mod resources;
 mod scope;
@@ -30,12 +32,14 @@ use std::sync::Arc;
 
 use event_broker::Event;
 use jiff::Timestamp;
+use maestro_client::TraceContext;
 use serde_json::{Map, Value};
 
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::config::task::{ApiCall, Log, TaskConfig};
 use crate::policy::{FailureClass, ResourcePolicy};
+use crate::trace;
 use crate::transport::Transport;
 pub(crate) use discovery::{MANIFEST_WORK, carried, with_status};
 use event::EventData;
@@ -50,6 +54,20 @@ const MAX_RECORDED_BODY: usize = 1024 * 1024;
 pub(crate) struct Transports {
     pub(crate) kubernetes: Option<Arc<dyn Transport>>,
     pub(crate) maestro: Option<Arc<dyn Transport>>,
+}
+
+impl Transports {
+    /// The same, whose requests say that they are part of `span`.
+    fn traced(&self, span: &TraceContext) -> Self {
+        let traced = |transport: &Option<Arc<dyn Transport>>| {
+            let transport = transport.as_ref()?;
+            Some(transport.traced(span).unwrap_or_else(|| transport.clone()))
+        };
+        Self {
+            kubernetes: traced(&self.kubernetes),
+            maestro: traced(&self.maestro),
+        }
+    }
 }
 
 /// Everything that an event needs; shared by all events.
@@ -99,24 +117,7 @@ impl Pipeline {
     /// # Cancel safety
     /// Dropping the future stops between two requests; what was written stays, and the next run continues from there.
     pub(crate) async fn run(&self, event: &Event) -> Outcome {
-        let mut run = Run {
-            pipeline: self,
-            scope: Scope::new(),
-            trace: Trace::new(event),
-            data: EventData::default(),
-            traceparent: event.extension("traceparent").map(str::to_owned),
-            tracestate: event.extension("tracestate").map(str::to_owned),
-            note: (self.config.rerun.enabled && !self.recording)
-                .then(|| pulse::note(event))
-                .flatten(),
-            transient: false,
-            now: Timestamp::now(),
-            phase: Phase::Params,
-            step: String::new(),
-            overrides: Vec::new(),
-            touched: Vec::new(),
-            pre_discovered: false,
-        };
+        let mut run = Run::new(self, event);
         run.all_phases(event).await;
         run.finish()
     }
@@ -128,9 +129,11 @@ pub(crate) struct Run<'p> {
     scope: Scope,
     trace: Trace,
     data: EventData,
-    traceparent: Option<String>,
-    tracestate: Option<String>,
-    /// What is noted on works that this run writes.
+    /// What its calls are part of; `None` in a dry run without a trace.
+    span: Option<TraceContext>,
+    /// Those of the pipeline, within the span.
+    transports: Transports,
+    /// What is noted on objects that this run writes.
     note: Option<String>,
     /// Whether something failed that may work when the event comes again.
     transient: bool,
@@ -183,6 +186,33 @@ impl PhaseError {
             phase,
             step: self.step.clone(),
             message: self.message.clone(),
+        }
+    }
+}
+
+impl<'p> Run<'p> {
+    fn new(pipeline: &'p Pipeline, event: &Event) -> Self {
+        let span = trace::of(event);
+        Self {
+            pipeline,
+            scope: Scope::new(),
+            trace: Trace::new(event),
+            data: EventData::default(),
+            transports: match &span {
+                Some(span) => pipeline.transports.traced(span),
+                None => pipeline.transports.clone(),
+            },
+            span,
+            note: (pipeline.config.rerun.enabled && !pipeline.recording)
+                .then(|| pulse::note(event))
+                .flatten(),
+            transient: false,
+            now: Timestamp::now(),
+            phase: Phase::Params,
+            step: String::new(),
+            overrides: Vec::new(),
+            touched: Vec::new(),
+            pre_discovered: false,
         }
     }
 }
@@ -373,8 +403,7 @@ impl Run<'_> {
             timeout: call.timeout,
             attempts: call.attempts,
             backoff: call.backoff,
-            traceparent: self.traceparent.clone(),
-            tracestate: self.tracestate.clone(),
+            trace: self.span.clone(),
         };
         self.send(request).await
     }

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Reading order: [`Service`] here, `queue` (which cluster runs when: plain data), `dispatch` (the task that owns it),
-//! `watch` (changes of own objects), `metrics`.
+//! `watch` (changes of own objects), `found` (own objects from before the start), `metrics`.
 
 mod clients;
 mod dispatch;
+mod found;
 pub(crate) mod metrics;
 mod queue;
 mod watch;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::HttpApi;
 use crate::config::{Config, TaskConfig};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, pulse};
 use crate::policy::ResourcePolicy;
 use clients::Clients;
 use dispatch::Dispatcher;
@@ -221,6 +222,10 @@ impl Service {
         let watches = self.config.rerun.enabled.then_some(watches);
         if let Some(watches) = &watches {
             watches.follow_maestro(&mut helpers);
+            let own = pulse::selector(&self.config.adapter.name);
+            if let Some(own) = own {
+                watches.look_back(&mut helpers, self.pipeline.places().await, &own);
+            }
         }
         tracing::info!(
             subscription = %self.config.clients.broker.subscription_id,

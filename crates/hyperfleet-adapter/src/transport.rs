@@ -9,9 +9,11 @@ pub(crate) mod maestro;
 pub(crate) mod select;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use kube_access::{Gvk, Propagation};
+use maestro_client::TraceContext;
 use serde_json::Value;
 
 use crate::policy::FailureClass;
@@ -28,6 +30,11 @@ pub(crate) enum Created {
 /// Writes and reads objects. `target` is the management cluster for Maestro, `None` for Kubernetes.
 #[async_trait]
 pub(crate) trait Transport: Send + Sync {
+    /// The same transport, whose requests say that they are part of this span; `None` if it has no way to say so.
+    fn traced(&self, _span: &TraceContext) -> Option<Arc<dyn Transport>> {
+        None
+    }
+
     /// Reads one object; absent is `None`.
     async fn get(
         &self,

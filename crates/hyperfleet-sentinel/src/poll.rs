@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use event_broker::{Broker, Event};
+use event_wire::{attribute::name, trace::TraceContext};
 use futures::StreamExt as _;
 use hyperfleet_client::{Class, Client, ListOptions};
 use hyperfleet_types::pulse::{DEFAULT_SOURCE, event_type};
@@ -143,7 +144,8 @@ impl Poller {
                 tokio::task::yield_now().await;
             }
             if verdict.publish {
-                let event = event(resource, &self.payload, &verdict.reason);
+                let trace = TraceContext::begin();
+                let event = event(resource, &self.payload, &verdict.reason, &trace);
                 let (id, generation, reason) =
                     (resource.id.clone(), resource.generation, verdict.reason);
                 due.push(Due {
@@ -151,6 +153,7 @@ impl Poller {
                     generation,
                     reason,
                     event,
+                    trace,
                 });
             } else {
                 self.skip(resource, &verdict);
@@ -171,6 +174,7 @@ impl Poller {
                 id,
                 generation,
                 reason,
+                trace,
                 ..
             },
             outcome,
@@ -178,6 +182,7 @@ impl Poller {
         {
             let (resource_id, decision_reason) = (id.as_str(), reason.as_str());
             let (subset, topic) = (self.resource_type.as_str(), &*self.topic);
+            let (trace_id, span_id) = (trace.trace_id(), trace.span_id());
             match outcome {
                 Ok(()) => {
                     tracing::info!(
@@ -186,6 +191,8 @@ impl Poller {
                         resource_id,
                         decision_reason,
                         generation,
+                        trace_id,
+                        span_id,
                         "pulse published"
                     );
                     self.metrics.published(decision_reason);
@@ -193,7 +200,7 @@ impl Poller {
                     published += 1;
                 }
                 Err(error) => {
-                    tracing::error!(subset, topic, resource_id, decision_reason, %error, "pulse could not be published");
+                    tracing::error!(subset, topic, resource_id, decision_reason, trace_id, %error, "pulse could not be published");
                     self.metrics.publish_failed();
                 }
             }
@@ -231,6 +238,8 @@ struct Due {
     generation: i64,
     reason: String,
     event: Event,
+    /// The trace that the pulse begins.
+    trace: TraceContext,
 }
 
 impl Due {
@@ -244,10 +253,13 @@ impl Due {
     }
 }
 
-fn event(resource: &Observed, payload: &Payload, reason: &str) -> Event {
-    Event::new(
+fn event(resource: &Observed, payload: &Payload, reason: &str, trace: &TraceContext) -> Event {
+    let mut event = Event::new(
         DEFAULT_SOURCE,
         event_type(&resource.kind),
         payload.build(resource, reason).into(),
-    )
+    );
+    let parent = (name::TRACE_PARENT.to_owned(), trace.parent().into());
+    event.extensions.extend([parent]);
+    event
 }

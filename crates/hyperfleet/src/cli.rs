@@ -204,7 +204,7 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 fn log_to_file(folder: &std::path::Path, level: &str) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    stack::create(folder)?;
     let path = folder.join("hyperfleet.log");
     logs::init(logs::Options {
         level: level.to_owned(),

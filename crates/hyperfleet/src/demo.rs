@@ -59,6 +59,7 @@ pub async fn play(options: Options, shutdown: CancellationToken) -> anyhow::Resu
     if options.failure == Some(Failure::Dns) {
         stack_options.without.insert("dns".to_owned());
     }
+    report::clear(&options.report)?;
     let console = Console::new(options.output);
     console.waiting("starting all parts");
     let stack = Stack::start(stack_options, &shutdown).await?;
@@ -106,6 +107,7 @@ struct Demo {
 
 impl Demo {
     async fn run(&mut self, failure: Option<Failure>) -> anyhow::Result<()> {
+        self.watch.console.waiting("");
         self.introduce();
         self.observe_pulses().await?;
         self.watch.console.restart_clock();
@@ -153,9 +155,10 @@ impl Demo {
                 60.0 / self.stack.time_scale()
             ));
         }
-        let endpoints: serde_json::Map<String, Value> = rows
+        let endpoints: serde_json::Map<String, Value> = places
+            .named()
             .into_iter()
-            .map(|(name, address)| (name, Value::from(address)))
+            .map(|(key, value)| (key.to_owned(), Value::from(value)))
             .collect();
         self.watch
             .console

@@ -21,7 +21,7 @@ use event_broker::{Broker, Consumer, Subscription};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use data::DataDir;
+pub use data::{DataDir, create};
 pub use endpoints::Endpoints;
 pub use part::Ended;
 use part::Part;

@@ -27,7 +27,10 @@ pub async fn run(options: stack::Options, shutdown: CancellationToken) -> anyhow
     let _ = std::fs::remove_file(stack.data().join("endpoints.json"));
     let stopped = stack.stop().await;
     if let Some(ended) = ended {
-        bail!("{ended}; the log is in the data directory");
+        bail!(
+            "{ended}; the log is {}",
+            endpoints.data.join("hyperfleet.log").display()
+        );
     }
     stopped
 }
@@ -36,6 +39,12 @@ fn print(endpoints: &stack::Endpoints) {
     println!("HyperFleet is up. Data: {}", endpoints.data.display());
     for (name, address) in endpoints.rows() {
         println!("   {name:<22} {address}");
+    }
+    for (name, file) in [
+        ("adapters' YAML", "adapters"),
+        ("log of all parts", "hyperfleet.log"),
+    ] {
+        println!("   {name:<22} {}", endpoints.data.join(file).display());
     }
     println!("\nTry");
     for command in endpoints.commands() {

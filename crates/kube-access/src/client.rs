@@ -66,6 +66,8 @@ struct Inner {
     discovery: Arc<Cache>,
     limiter: Option<Arc<Limiter>>,
     request_timeout: Duration,
+    /// Sent with each request, but for watches.
+    headers: http::HeaderMap,
 }
 
 impl fmt::Debug for Client {
@@ -145,6 +147,7 @@ impl Client {
                 discovery: Arc::default(),
                 limiter: None,
                 request_timeout: DEFAULT_REQUEST_TIMEOUT,
+                headers: http::HeaderMap::new(),
             }),
         })
     }
@@ -176,6 +179,23 @@ impl Client {
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Sends this header with every request, such as the `traceparent` of what the requests are made for. Watches, which
+    /// outlive any such thing, go without it. The connection, the limits and what discovery learnt stay shared.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it can't be an HTTP header.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Result<Self, Error> {
+        let value = http::HeaderValue::from_str(value)
+            .map_err(|error| Error::Config(format!("header {name}: {error}")))?;
+        let mut inner = (*self.inner).clone();
+        inner
+            .headers
+            .insert(http::HeaderName::from_static(name), value);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Gives up on a request after this time (default [`DEFAULT_REQUEST_TIMEOUT`]).
@@ -275,7 +295,10 @@ impl Client {
         self.inner.request_timeout
     }
 
-    async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
+    async fn exchange(&self, mut request: http::Request<Vec<u8>>) -> Result<Value, Error> {
+        for (name, value) in &self.inner.headers {
+            request.headers_mut().insert(name, value.clone());
+        }
         let response = self.inner.kube.send(request.map(Body::from)).await?;
         let code = response.status();
         let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)

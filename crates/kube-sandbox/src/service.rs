@@ -207,7 +207,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     Service::bind(config).await?.run(shutdown).await
 }
 
-/// Makes the first namespaces and the configured definitions.
+/// Where extension API servers, and what is built on their library, read at start how to tell who asks them.
+fn extension_authentication() -> Value {
+    // No `client-ca-file` and no `requestheader-client-ca-file`: nobody's certificate is trusted here, and readers take an
+    // absent key for that, an empty one for a mistake.
+    let list = |items: &[&str]| json!(items).to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "requestheader-allowed-names": list(&[]),
+            "requestheader-extra-headers-prefix": list(&["X-Remote-Extra-"]),
+            "requestheader-group-headers": list(&["X-Remote-Group"]),
+            "requestheader-username-headers": list(&["X-Remote-User"]),
+        },
+    })
+}
+
+/// Makes the first namespaces, what every cluster has in them, and the configured definitions.
 fn prepare(engine: &mut Engine, crds: Vec<Value>) -> Result<(), Error> {
     let ignore_existing = |failure: Failure| {
         if failure.reason == "AlreadyExists" {
@@ -216,18 +234,24 @@ fn prepare(engine: &mut Engine, crds: Vec<Value>) -> Result<(), Error> {
             Err(failure)
         }
     };
-    for name in FIRST_NAMESPACES {
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let mut create = |target: Target, object: Value| {
         engine
             .execute(Write::Create {
-                target: target("", "namespaces", ""),
+                target,
                 object,
                 options: options(),
             })
             .map(drop)
             .or_else(ignore_existing)
-            .map_err(|failure| Error::Prepare(failure.message))?;
+            .map_err(|failure| Error::Prepare(failure.message))
+    };
+    for name in FIRST_NAMESPACES {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        create(target("", "namespaces", ""), object)?;
     }
+    let mut config_maps = target("", "configmaps", "");
+    "kube-system".clone_into(&mut config_maps.namespace);
+    create(config_maps, extension_authentication())?;
     for crd in crds {
         let name = crate::object::metadata_text(&crd, "name").to_owned();
         let target = target(

@@ -255,6 +255,7 @@ impl Bundles {
             resource: RESOURCE,
             name,
             operation_id: self.client.operation_id(),
+            trace: self.client.trace(),
         }
     }
 }
@@ -303,6 +304,7 @@ impl Pages {
                 resource: RESOURCE,
                 name: "",
                 operation_id: self.client.operation_id(),
+                trace: self.client.trace(),
             })
             .await?;
         self.done = page.is_last(size);

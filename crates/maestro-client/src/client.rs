@@ -77,7 +77,8 @@ impl Client {
         }
     }
 
-    /// A client whose works belong to a trace: their events carry it to the agent, and statuses bring it back.
+    /// A client whose calls belong to a trace: REST calls say so in the headers `traceparent` and `tracestate`, and the events of
+    /// works carry it to the agent, so that statuses bring it back.
     #[must_use]
     pub fn with_trace(&self, trace: TraceContext) -> Self {
         Self {

@@ -175,6 +175,7 @@ impl Consumers {
             resource: RESOURCE,
             name,
             operation_id: self.client.operation_id(),
+            trace: self.client.trace(),
         }
     }
 }

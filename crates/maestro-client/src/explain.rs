@@ -373,6 +373,7 @@ impl Client {
             resource,
             name,
             operation_id: self.operation_id(),
+            trace: self.trace(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use event_wire::{attribute::name, trace::TraceContext};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use service_runtime::tls;
@@ -45,6 +46,7 @@ pub(crate) struct Call<'a> {
     pub(crate) resource: &'static str,
     pub(crate) name: &'a str,
     pub(crate) operation_id: Option<&'a str>,
+    pub(crate) trace: Option<&'a TraceContext>,
 }
 
 impl Rest {
@@ -134,6 +136,12 @@ impl Rest {
         }
         if let Some(id) = call.operation_id {
             request = request.header("X-Operation-ID", id);
+        }
+        if let Some(trace) = call.trace {
+            request = request.header(name::TRACE_PARENT, trace.parent());
+            if let Some(state) = trace.state() {
+                request = request.header(name::TRACE_STATE, state);
+            }
         }
         if let Some(body) = &call.body {
             request = request.json(body);

@@ -14,6 +14,7 @@ use super::{
     Api, Error, MAX_RESPONSE_BYTES, Method, Request, Response, delay, is_retryable_status,
 };
 use crate::config::deployment::{HyperfleetApi, is_credential};
+use crate::trace;
 
 /// Redirects followed, as Go does.
 const MAX_REDIRECTS: usize = 10;
@@ -88,15 +89,12 @@ impl HttpApi {
         {
             headers.insert(USER_AGENT, value);
         }
-        for (name, value) in [
-            ("traceparent", &request.traceparent),
-            ("tracestate", &request.tracestate),
-        ] {
-            if let Some(value) = value
-                .as_ref()
-                .and_then(|value| HeaderValue::from_str(value).ok())
-            {
-                headers.insert(name, value);
+        if let Some(span) = &request.trace {
+            let parent = (trace::PARENT, Some(span.parent()));
+            for (name, value) in [parent, (trace::STATE, span.state())] {
+                if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                    headers.insert(name, value);
+                }
             }
         }
         Ok(headers)

@@ -5,7 +5,8 @@
 //! there every older construct is an error with the same hint. A document without older constructs passes through
 //! unchanged. `docs/protocol/adapter-config.md`, "Older generations", has the table.
 //!
-//! Reading order: [`mod@deployment`], [`task`] (keys), [`resources`] (inline objects, ManifestWork around them),
+//! Reading order: [`mod@deployment`], [`task`] (keys), [`resources`] (inline objects), [`work`] (the
+//! ManifestWork around them),
 //! [`report`] (payloads and actions), [`implied`] (names that older documents never define). Older CEL is translated
 //! where it is compiled, see [`crate::lang`].
 
@@ -14,6 +15,7 @@ mod implied;
 mod report;
 mod resources;
 mod task;
+mod work;
 
 use std::cell::RefCell;
 

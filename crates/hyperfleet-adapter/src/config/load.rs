@@ -180,7 +180,8 @@ impl Loader {
                 .at_path("clients.maestro")
                 .is_some_and(|node| !node.is_null())
         };
-        let mut rewritten = legacy::rewrite_task(task, has_maestro, &on_task);
+        let directory = Directory(self.task.directory.clone());
+        let mut rewritten = legacy::rewrite_task(task, has_maestro, &directory, &on_task);
 
         let merged = overridden(&rewritten.deployment);
         let mut config = deployment::read(&merged, &on_deployment);
@@ -209,7 +210,7 @@ impl Loader {
         }
         let context = Context {
             older,
-            directory: Directory(self.task.directory.clone()),
+            directory,
             environment: &config.environment,
             maestro: config.clients.maestro.is_some(),
         };

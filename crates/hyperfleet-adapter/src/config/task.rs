@@ -288,12 +288,14 @@ pub(crate) struct Resource {
     pub(crate) recreate_on_change: bool,
     pub(crate) create_when: Option<Expression>,
     pub(crate) delete: Option<DeleteRule>,
+    /// `lifecycle.recreate`.
+    pub(crate) recreate_when: Option<Expression>,
 }
 
 impl Resource {
     /// Whether the resource has a `lifecycle`.
     pub(crate) fn has_lifecycle(&self) -> bool {
-        self.create_when.is_some() || self.delete.is_some()
+        self.create_when.is_some() || self.delete.is_some() || self.recreate_when.is_some()
     }
 }
 

@@ -177,6 +177,13 @@ fn resources(out: &mut String, trace: &Trace, verbose: bool) {
 fn operation_word(resource: &ResourceResult) -> String {
     match (&resource.error, resource.operation) {
         (Some(_), _) => "FAILED".into(),
+        (None, Some(operation)) if resource.pending => {
+            format!(
+                "{} ({})",
+                operation.as_str().to_uppercase(),
+                resource.reason
+            )
+        }
         (None, Some(operation)) => operation.as_str().to_uppercase(),
         (None, None) => "UNKNOWN".into(),
     }
@@ -361,7 +368,8 @@ fn resource_json(result: &ResourceResult, verbose: bool) -> Ordered {
     );
     if let Some(operation) = result.operation {
         object.add("operation", &json!(operation.as_str()));
-        let written = matches!(operation.as_str(), "create" | "update" | "recreate");
+        let written =
+            matches!(operation.as_str(), "create" | "update" | "recreate") && !result.pending;
         let reason = if written {
             format!("dry-run {}", operation.as_str())
         } else {

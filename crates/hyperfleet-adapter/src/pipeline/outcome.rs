@@ -117,6 +117,8 @@ pub(crate) struct ResourceResult {
     pub(crate) operation: Option<crate::policy::Operation>,
     pub(crate) reason: String,
     pub(crate) error: Option<String>,
+    /// It is to be made anew, and the old object is still there.
+    pub(crate) pending: bool,
     /// The object before a delete.
     pub(crate) before: Option<Value>,
     /// Only when recording.

@@ -41,7 +41,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn param(&mut self, param: &Param) -> Result<Option<Value>, PhaseError> {
+    pub(super) async fn param(&mut self, param: &Param) -> Result<Option<Value>, PhaseError> {
         let fallback = || param.default.clone().filter(|value| !value.is_null());
         let value = match self.resolve(param).await {
             Ok(value) => value,
@@ -154,7 +154,7 @@ impl Run<'_> {
         name: &str,
         key: &str,
     ) -> Result<Value, Unresolved> {
-        let Some(transport) = &self.pipeline.transports.kubernetes else {
+        let Some(transport) = &self.transports.kubernetes else {
             return Err("no Kubernetes client is configured".to_owned().into());
         };
         let word = if kind == ObjectKind::Secret {

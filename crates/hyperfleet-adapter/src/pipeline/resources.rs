@@ -8,12 +8,13 @@ use super::apply::{self, Decision, Desired, decide};
 use super::discovery::{self, Find, Wanted};
 use super::observe::State;
 use super::outcome::{Phase, ResourceResult, Touched};
-use super::{MANIFEST_WORK, PhaseError, Run, pulse};
-use crate::config::task::{DeleteRule, Manifest, Resource};
+use super::removal::Place;
+use super::{PhaseError, Run, pulse};
+use crate::config::task::{Manifest, Resource};
 use crate::lang::{Expression, matched};
 use crate::policy::{Failure, FailureClass, Gvk, Operation};
 use crate::transport::{Error, Transport, gvk_of};
-use kube_access::object;
+use kube_access::{Propagation, object};
 
 /// Whether the loop goes on after a failed resource.
 enum Stop {
@@ -21,6 +22,12 @@ enum Stop {
     Here(Failure),
     /// Failures around deletion are collected.
     Later(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Here(failure)
+    }
 }
 
 impl Run<'_> {
@@ -163,13 +170,15 @@ impl Run<'_> {
                 .await
                 .map_err(Stop::Later);
         }
-        self.apply(resource, state, result)
-            .await
-            .map_err(Stop::Here)
+        let recreate = self
+            .recreates(resource, existing.as_ref())
+            .map_err(Stop::Later)?;
+        let old = existing.filter(|_| recreate);
+        self.apply(resource, state, result, old).await
     }
 
     /// A lifecycle condition that can't be evaluated fails the resource: guessing could delete or keep too much.
-    fn lifecycle(&self, when: &Expression, what: &str) -> Result<bool, Failure> {
+    pub(super) fn lifecycle(&self, when: &Expression, what: &str) -> Result<bool, Failure> {
         let roots = self.scope.roots();
         when.evaluate(&self.scope.variables(&roots))
             .map(|value| matched(&value))
@@ -180,72 +189,14 @@ impl Run<'_> {
             })
     }
 
-    async fn delete(
-        &mut self,
-        resource: &Resource,
-        rule: &DeleteRule,
-        state: &mut State,
-        result: &mut ResourceResult,
-    ) -> Result<Decision, Failure> {
-        let target = state.target.clone();
-        let target = target.as_deref();
-        let transport = self.transport(resource)?;
-        let gvk = self.kind(resource)?;
-        let wanted = self.wanted(resource)?;
-        let find = |context: &'static str| {
-            let (transport, gvk, wanted) = (Arc::clone(&transport), gvk.clone(), wanted.clone());
-            async move {
-                let found = discovery::find(transport.as_ref(), target, &gvk, &wanted).await;
-                found.map_err(|error| failure(error.context(context)))
-            }
-        };
-        let done = |reason: &str| Decision {
-            operation: Operation::Delete,
-            reason: reason.into(),
-        };
-        result.kind.clone_from(&gvk.kind);
-        let Some(live) = find("failed to discover resource for deletion").await? else {
-            self.scope.resources.remove(&resource.name);
-            state.object = None;
-            return Ok(done("resource already deleted or never existed"));
-        };
-        self.touch(target, &live);
-        describe(&live, result);
-        result.before = Some(live.clone());
-        let name = object::name(&live).unwrap_or_default().to_owned();
-        let namespace = object::namespace(&live).map(str::to_owned);
-        if !object::is_deleting(&live) {
-            tracing::info!(
-                resource = %resource.name,
-                "deleting {} {name}: operation=delete propagationPolicy={:?}", gvk.kind, rule.propagation
-            );
-            let namespace = namespace.as_deref().filter(|_| target.is_none());
-            transport
-                .delete(target, &gvk, namespace, &name, rule.propagation)
-                .await
-                .map_err(|error| failure(error.context("failed to delete resource")))?;
-        }
-        match find("failed to discover resource after deletion").await {
-            Ok(None) => {
-                self.scope.resources.remove(&resource.name);
-                state.object = None;
-            }
-            // Still there, or nobody can tell: whoever waits for it waits for the next event.
-            Ok(Some(remaining)) => self.store(resource, state, remaining),
-            Err(error) => {
-                tracing::warn!(resource = %resource.name, "{}", error.message);
-                self.store(resource, state, live);
-            }
-        }
-        Ok(done("lifecycle.delete.when evaluated to true"))
-    }
-
+    /// `old` is an object that has to be gone first. It is not touched before it is sure what takes its place.
     async fn apply(
         &mut self,
         resource: &Resource,
         state: &mut State,
         result: &mut ResourceResult,
-    ) -> Result<Decision, Failure> {
+        old: Option<Value>,
+    ) -> Result<Decision, Stop> {
         let transport = self.transport(resource)?;
         let object = self
             .manifest(resource)
@@ -259,15 +210,16 @@ impl Run<'_> {
         let Some(gvk) = gvk_of(&object) else {
             return Err(internal(
                 "failed to apply resource: manifest has no apiVersion and kind".into(),
-            ));
+            )
+            .into());
         };
         let Some(name) = object::name(&object)
             .filter(|name| !name.is_empty())
             .map(str::to_owned)
         else {
-            return Err(internal(
-                "failed to apply resource: manifest has no metadata.name".into(),
-            ));
+            return Err(
+                internal("failed to apply resource: manifest has no metadata.name".into()).into(),
+            );
         };
         transport.check(&object).map_err(applying)?;
         let target = state.target.clone();
@@ -275,7 +227,9 @@ impl Run<'_> {
         let namespace = object::namespace(&object).map(str::to_owned);
         let wanted = self.wanted(resource)?;
         let known = self.pre_discovered && is_by_name(&wanted, &object, target);
-        let current = if known {
+        let current = if old.is_some() {
+            old.clone()
+        } else if known {
             // Looked up a moment ago. A change since then is found by the write, which names the version.
             state.object.clone()
         } else {
@@ -284,7 +238,13 @@ impl Run<'_> {
                 .await
                 .map_err(applying)?
         };
-        let decision = decide(current.as_ref(), &object, resource.recreate_on_change);
+        let decision = match &old {
+            Some(_) => Decision {
+                operation: Operation::Recreate,
+                reason: "lifecycle.recreate.when evaluated to true".into(),
+            },
+            None => decide(current.as_ref(), &object, resource.recreate_on_change),
+        };
         let desired = Desired {
             resource: &resource.name,
             gvk: &gvk,
@@ -299,21 +259,51 @@ impl Run<'_> {
                 self.store(resource, state, current);
             }
             state.refusal = Some(refusal.overrides);
-            return Err(refusal.failure);
+            return Err(refusal.failure.into());
         }
         // After the comparison: the note alone is no reason to write.
-        let noted = self
-            .note
-            .as_deref()
-            .filter(|_| gvk.kind == MANIFEST_WORK)
-            .map(|note| pulse::noted(&object, note));
+        let noted = self.note.as_deref().map(|note| {
+            // Works are found by their source; on Kubernetes a label tells own objects from others.
+            let adapter = &self.pipeline.config.adapter.name;
+            pulse::noted(
+                &object,
+                note,
+                Some(adapter.as_str()).filter(|_| target.is_none()),
+            )
+        });
         let desired = Desired {
             object: noted.as_ref().unwrap_or(&object),
             ..desired
         };
-        let decision = apply::write(transport.as_ref(), &desired, current.as_ref(), decision)
-            .await
-            .map_err(applying)?;
+        let decision = match old {
+            None => apply::write(transport.as_ref(), &desired, current.as_ref(), decision)
+                .await
+                .map_err(applying)?,
+            Some(old) => {
+                self.touch(target, &old);
+                result.before = Some(old.clone());
+                let place = Place {
+                    transport: Arc::clone(&transport),
+                    target,
+                    gvk: gvk.clone(),
+                    wanted: wanted.clone(),
+                };
+                let remaining = place.remove(old, Propagation::Background).await;
+                if let Some(remaining) = remaining.map_err(Stop::Later)? {
+                    self.store(resource, state, remaining);
+                    self.nested(resource)?;
+                    result.pending = true;
+                    return Ok(Decision {
+                        operation: Operation::Recreate,
+                        reason: "deletion pending".into(),
+                    });
+                }
+                self.forget(resource, state);
+                let created = transport.create(target, &gvk, desired.object).await;
+                created.map_err(applying)?;
+                decision
+            }
+        };
 
         let unchanged = current.filter(|_| {
             decision.operation == Operation::Skip && is_by_name(&wanted, &object, target)
@@ -378,7 +368,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn store(&mut self, resource: &Resource, state: &mut State, object: Value) {
+    /// It is not there any more.
+    pub(super) fn forget(&mut self, resource: &Resource, state: &mut State) {
+        self.scope.resources.remove(&resource.name);
+        state.object = None;
+    }
+
+    pub(super) fn store(&mut self, resource: &Resource, state: &mut State, object: Value) {
         state.object = Some(object.clone());
         self.scope.resources.insert(resource.name.clone(), object);
     }
@@ -414,23 +410,23 @@ impl Run<'_> {
         Ok(Some(target))
     }
 
-    fn transport(&self, resource: &Resource) -> Result<Arc<dyn Transport>, Failure> {
+    pub(super) fn transport(&self, resource: &Resource) -> Result<Arc<dyn Transport>, Failure> {
         let (transport, name) = match resource.target {
-            Some(_) => (&self.pipeline.transports.maestro, "maestro"),
-            None => (&self.pipeline.transports.kubernetes, "kubernetes"),
+            Some(_) => (&self.transports.maestro, "maestro"),
+            None => (&self.transports.kubernetes, "kubernetes"),
         };
         transport
             .clone()
             .ok_or_else(|| internal(format!("no {name} client is configured")))
     }
 
-    fn wanted(&self, resource: &Resource) -> Result<Wanted, Failure> {
+    pub(super) fn wanted(&self, resource: &Resource) -> Result<Wanted, Failure> {
         self.render_discovery(&resource.discovery)
             .map_err(|error| internal(format!("failed to render discovery: {error}")))
     }
 
     /// The kind, rendering the manifest if it does not say so literally.
-    fn kind(&self, resource: &Resource) -> Result<Gvk, Failure> {
+    pub(super) fn kind(&self, resource: &Resource) -> Result<Gvk, Failure> {
         if let Some(gvk) = &resource.gvk {
             return Ok(gvk.clone());
         }
@@ -487,7 +483,7 @@ fn is_by_name(wanted: &Wanted, object: &Value, target: Option<&str>) -> bool {
     same_name && (target.is_some() || wanted.namespace.as_deref() == object::namespace(object))
 }
 
-fn describe(object: &Value, result: &mut ResourceResult) {
+pub(super) fn describe(object: &Value, result: &mut ResourceResult) {
     result.kind = object::kind(object).unwrap_or_default().to_owned();
     result.namespace = object::namespace(object).unwrap_or_default().to_owned();
     result.object = object::name(object).unwrap_or_default().to_owned();
@@ -500,7 +496,7 @@ fn internal(message: String) -> Failure {
     }
 }
 
-fn failure(error: Error) -> Failure {
+pub(super) fn failure(error: Error) -> Failure {
     Failure {
         class: error.class,
         message: error.message,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_broker::{Consumer, Delivery, Event, Retry};
+use maestro_client::TraceContext;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::event::EventData;
 use crate::pipeline::outcome::Outcome;
 use crate::policy::Operation;
+use crate::trace;
 
 /// How a run ended.
 enum Ended {
@@ -34,6 +36,7 @@ struct Running {
     key: String,
     event: Event,
     delivery: Option<Delivery>,
+    span: tracing::Span,
     started: Instant,
 }
 
@@ -131,7 +134,7 @@ impl Dispatcher {
 
     async fn accept(&mut self, delivery: Delivery) {
         self.metrics.consumed();
-        let event = delivery.event.clone();
+        let event = trace::joined(delivery.event.clone());
         tracing::info!(
             "Event received: id={} type={} source={} time={}",
             event.id,
@@ -156,7 +159,8 @@ impl Dispatcher {
             Change::Found(touched, pulse) => match EventData::parse(&pulse) {
                 Ok((data, _)) => {
                     let key = data.key();
-                    self.queue.found(&key, *pulse, touched, Instant::now());
+                    let pulse = trace::joined(*pulse);
+                    self.queue.found(&key, pulse, touched, Instant::now());
                 }
                 Err(why) => tracing::debug!("the note on an own work is no pulse: {why}"),
             },
@@ -175,8 +179,8 @@ impl Dispatcher {
             };
             let pipeline = Arc::clone(&self.pipeline);
             let timeout = self.timeout;
-            let span = span(&event, delivery.is_none());
-            let of_run = event.clone();
+            let (of_run, context) = trace::of_run(&event);
+            let span = span(&event, &context, delivery.is_none());
             let run = async move {
                 tracing::info!("Processing event");
                 match tokio::time::timeout(timeout, Box::pin(pipeline.run(&of_run))).await {
@@ -184,13 +188,14 @@ impl Dispatcher {
                     Err(_) => Ended::TimedOut,
                 }
             };
-            let id = self.tasks.spawn(run.instrument(span)).id();
+            let id = self.tasks.spawn(run.instrument(span.clone())).id();
             self.running.insert(
                 id,
                 Running {
                     key,
                     event,
                     delivery,
+                    span,
                     started: Instant::now(),
                 },
             );
@@ -209,9 +214,10 @@ impl Dispatcher {
             key,
             event,
             delivery,
+            span,
             started,
         } = running;
-        let _entered = span(&event, delivery.is_none()).entered();
+        let entered = span.entered();
         let (outcome, retry) = match ended {
             Ok(Ended::Finished(outcome)) => {
                 self.metrics.finished(&outcome, started.elapsed());
@@ -240,7 +246,7 @@ impl Dispatcher {
                 (None, false)
             }
         };
-        drop(_entered);
+        drop(entered);
         let end = outcome
             .as_ref()
             .map_or_else(End::default, |outcome| end_of(outcome));
@@ -305,14 +311,14 @@ fn end_of(outcome: &Outcome) -> End<'_> {
             .trace
             .resources
             .iter()
-            .any(|resource| wrote(resource.operation)),
+            .any(|resource| wrote(resource.operation) && !resource.pending),
         gone: outcome.trace.gone,
         complete: !outcome.failed() && outcome.trace.skipped.is_none(),
     }
 }
 
 /// Fields that follow an event through the logs.
-fn span(event: &Event, rerun: bool) -> tracing::Span {
+fn span(event: &Event, context: &TraceContext, rerun: bool) -> tracing::Span {
     let data = EventData::parse(event)
         .map(|(data, _)| data)
         .unwrap_or_default();
@@ -325,7 +331,8 @@ fn span(event: &Event, rerun: bool) -> tracing::Span {
         resource_type = tracing::field::Empty,
         resource_id = tracing::field::Empty,
         owner_id = tracing::field::Empty,
-        trace_id = tracing::field::Empty,
+        trace_id = context.trace_id(),
+        span_id = context.span_id(),
     );
     if !data.kind.is_empty() {
         span.record("resource_type", data.kind.as_str());
@@ -335,12 +342,6 @@ fn span(event: &Event, rerun: bool) -> tracing::Span {
     }
     if !owner.id.is_empty() {
         span.record("owner_id", owner.id.as_str());
-    }
-    if let Some(trace) = event
-        .extension("traceparent")
-        .and_then(|text| text.split('-').nth(1))
-    {
-        span.record("trace_id", trace);
     }
     span
 }

@@ -2,7 +2,8 @@
 //!
 //! One watch follows all works of this source. On Kubernetes there is one watch of metadata per kind and namespace that
 //! has such objects. A watch is a hint: a change that is missed is found by the next pulse.
-//! Works that are there when the adapter starts say for which pulse they were made, so that their resources run once.
+//! Works that are there when the adapter starts say for which pulse they were made, so that their resources run once; objects
+//! on Kubernetes do too, see `found`.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Clients;
+use super::found;
 use crate::pipeline::outcome::Touched;
 use crate::pipeline::{MANIFEST_WORK, pulse};
 
@@ -70,6 +72,28 @@ impl Watches {
                 () = follow_works(client, changes) => {}
             }
         });
+    }
+
+    /// Looks once for own objects on Kubernetes that are there already, in a task for each place.
+    pub(super) fn look_back(
+        &self,
+        tasks: &mut JoinSet<()>,
+        places: BTreeSet<(Gvk, Option<String>)>,
+        labels: &str,
+    ) {
+        let Some(client) = &self.clients.kubernetes else {
+            return;
+        };
+        for place in places {
+            let (client, changes, stop) = (client.clone(), self.changes.clone(), self.stop.clone());
+            let labels = labels.to_owned();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = found::look(client, place, labels, changes) => {}
+                }
+            });
+        }
     }
 
     /// Makes sure that the kinds of these objects are watched.

@@ -1,15 +1,18 @@
 //! Objects on the adapter's own cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kube_access::{Apply, Client, Delete, Gvk, List, Propagation, Resource, Write, object};
+use maestro_client::TraceContext;
 use serde_json::{Map, Value};
 
 use super::select::{generation, selector};
 use super::{Created, Error, Transport};
 use crate::policy::FailureClass;
+use crate::trace;
 
 /// Who owns the fields that this adapter sets.
 pub(crate) const FIELD_MANAGER: &str = "hyperfleet-adapter";
@@ -64,6 +67,17 @@ impl Kubernetes {
 
 #[async_trait]
 impl Transport for Kubernetes {
+    fn traced(&self, span: &TraceContext) -> Option<Arc<dyn Transport>> {
+        let mut client = self.client.with_header(trace::PARENT, span.parent()).ok()?;
+        if let Some(state) = span.state() {
+            client = client.with_header(trace::STATE, state).ok()?;
+        }
+        Some(Arc::new(Self {
+            client,
+            server_side_apply: self.server_side_apply,
+        }))
+    }
+
     async fn get(
         &self,
         _target: Option<&str>,

@@ -1,11 +1,12 @@
 //! ManifestWorks for management clusters. The consumer travels with every call; nothing is shared between clusters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kube_access::{Gvk, Propagation, object};
-use maestro_client::{Client, Deletion, LabelSelector, ListOptions, Patch, Works};
+use maestro_client::{Client, Deletion, LabelSelector, ListOptions, Patch, TraceContext, Works};
 use manifestwork::ManifestWork;
 use serde_json::{Value, json};
 
@@ -122,6 +123,13 @@ impl Maestro {
 
 #[async_trait]
 impl Transport for Maestro {
+    fn traced(&self, span: &TraceContext) -> Option<Arc<dyn Transport>> {
+        Some(Arc::new(Self {
+            client: self.client.with_trace(span.clone()),
+            attempts: self.attempts,
+        }))
+    }
+
     async fn get(
         &self,
         target: Option<&str>,

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone)]
 pub struct Call {
     pub method: String,
+    pub path: String,
     pub headers: HeaderMap,
     pub body: Value,
 }
@@ -113,6 +114,7 @@ async fn answer(
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     data.calls.push(Call {
         method: method.to_string(),
+        path: uri.path().to_owned(),
         headers,
         body: body.clone(),
     });

@@ -332,6 +332,26 @@ fn every_structural_mistake_has_upstreams_words() {
             "resources: [{name: r, manifest: {kind: X}, lifecycle: {delete: {when: {expression: 'true'}}}}]".into(),
             "lifecycle.delete requires a discovery config to locate the resource for deletion",
         ),
+        (
+            resource(&format!("{by_name}, lifecycle: {{recreate: {{}}}}")),
+            "resources[0].lifecycle.recreate: lifecycle.recreate.when.expression is required: without it the resource will never be recreated",
+        ),
+        (
+            resource(&format!("{by_name}, lifecycle: {{recreate: {{when: {{expression: 'true'}}, propagationPolicy: Orphan}}}}")),
+            "resources[0].lifecycle.recreate.propagationPolicy: unknown key",
+        ),
+        (
+            resource(&format!("{by_name}, lifecycle: {{recreate: {{when: {{expression: 'a &&'}}}}}}")),
+            "resources[0].lifecycle.recreate.when.expression: CEL parse error",
+        ),
+        (
+            resource(&format!("{by_name}, recreate_on_change: true, lifecycle: {{recreate: {{when: {{expression: 'true'}}}}}}")),
+            "resources[0]: recreate_on_change and lifecycle.recreate are two rules for one thing; use only lifecycle.recreate",
+        ),
+        (
+            "resources: [{name: r, manifest: {kind: X}, lifecycle: {recreate: {when: {expression: 'true'}}}}]".into(),
+            "lifecycle.recreate requires a discovery config to tell when the old resource is gone",
+        ),
         ("post: {payloads: [{name: p}]}".into(), "post.payloads[0]: must have either 'build' or 'build_ref' set"),
         (
             "post: {payloads: [{name: p, build: {}, build_ref: x}]}".into(),

@@ -524,6 +524,152 @@ async fn lifecycle_create_decides_only_about_absent_objects() {
     );
 }
 
+/// One resource that is made anew by a rule, and one after it.
+const RECREATE: &str = r#"
+resources:
+  - name: work
+    TRANSPORT
+    manifest: {apiVersion: KINDVERSION, kind: KIND, metadata: {name: work, annotations: {hyperfleet.io/generation: "5"}}}
+    discovery: {by_name: work}
+    lifecycle:
+      DELETE
+      recreate: {when: {expression: "resources.work.metadata.annotations['hyperfleet.io/generation'] != '5'"}}
+  - name: after
+    manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: after, annotations: {hyperfleet.io/generation: "5"}}}
+    discovery: {by_name: after}
+"#;
+
+fn recreate(kind: (&str, &str), transport: &str, delete: &str) -> String {
+    RECREATE
+        .replace("KINDVERSION", kind.0)
+        .replace("KIND", kind.1)
+        .replace("TRANSPORT", transport)
+        .replace("DELETE", delete)
+}
+
+/// Operation and reason of each resource.
+fn operations(trace: &Value) -> Vec<(&str, &str)> {
+    let resources = trace["resources"].as_array().unwrap().iter();
+    resources
+        .map(|resource| {
+            let text = |key: &str| resource[key].as_str().unwrap_or_default();
+            (text("operation"), text("reason"))
+        })
+        .collect()
+}
+
+fn at_generation(kind: (&str, &str), generation: &str) -> Value {
+    json!({"apiVersion": kind.0, "kind": kind.1,
+        "metadata": {"name": "work", "annotations": {"hyperfleet.io/generation": generation}}})
+}
+
+#[tokio::test]
+async fn lifecycle_recreate_deletes_and_creates_in_one_run_where_that_can_be() {
+    let config_map = ("v1", "ConfigMap");
+    let task = recreate(config_map, "", "");
+    let run_with = async |task: &str, object: Option<Value>| {
+        let discovery = object.map_or(json!({}), |object| json!({"work": object}));
+        run(load(task).unwrap(), 5, OK, &discovery.to_string()).await
+    };
+    // An absent object is simply made, a current one is left alone, and neither is asked about.
+    let trace = run_with(&task, None).await;
+    assert_eq!(operations(&trace)[0], ("create", "dry-run create"));
+    let trace = run_with(&task, Some(at_generation(config_map, "5"))).await;
+    assert_eq!(operations(&trace)[0], ("skip", "generation 5 unchanged"));
+
+    let trace = run_with(&task, Some(at_generation(config_map, "4"))).await;
+    assert_eq!(operations(&trace)[0], ("recreate", "dry-run recreate"));
+    let asked: Vec<_> = trace["transportOperations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|operation| operation["name"] == "work" && operation["operation"] != "get")
+        .map(|operation| {
+            (
+                operation["operation"].as_str(),
+                operation["result"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            (Some("delete"), Some("deleted")),
+            (Some("apply"), Some("create"))
+        ]
+    );
+    // A deletion wins, and the other rule is not even looked at.
+    let delete = "delete: {when: {expression: 'true'}}";
+    let task = recreate(config_map, "", delete).replace("resources.work.metadata", "nothing.here");
+    let trace = run_with(&task, Some(at_generation(config_map, "4"))).await;
+    assert_eq!(
+        operations(&trace)[0],
+        ("delete", "lifecycle.delete.when evaluated to true")
+    );
+    // A rule that can't be evaluated fails the resource and writes nothing.
+    let task = recreate(config_map, "", "").replace("resources.work.metadata", "nothing.here");
+    let trace = run_with(&task, Some(at_generation(config_map, "4"))).await;
+    let error = trace["resources"][0]["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("lifecycle.recreate.when condition can't be evaluated: "),
+        "{error}"
+    );
+    assert_eq!(operations(&trace)[1].0, "create", "the next one goes on");
+    // What can't be made again is not deleted.
+    let task =
+        recreate(config_map, "", "").replace("{name: work, ", "{name: \"{{ .generation }}\", ");
+    let task = format!("params: [{{name: generation, source: event.nope}}]\n{task}");
+    let trace = run_with(&task, Some(at_generation(config_map, "4"))).await;
+    assert!(trace["resources"][0]["error"].is_string(), "{trace:#}");
+    assert!(
+        !trace["transportOperations"].to_string().contains("deleted"),
+        "{trace:#}"
+    );
+}
+
+#[tokio::test]
+async fn lifecycle_recreate_waits_where_somebody_has_to_clean_up_first() {
+    let work = ("work.open-cluster-management.io/v1", "ManifestWork");
+    let transport = "transport: {client: maestro, maestro: {target_cluster: m1}}";
+    let task = recreate(work, transport, "");
+    let mut deleting = at_generation(work, "5");
+    deleting["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    // The rule says so; or somebody else has deleted it, which can't be taken back.
+    for (existing, deletes) in [(at_generation(work, "4"), 1), (deleting, 0)] {
+        let discovery = json!({"work": existing}).to_string();
+        let loaded = load_with(DEPLOYMENT_MAESTRO, &task).unwrap();
+        let trace = run(loaded, 5, OK, &discovery).await;
+        assert_eq!(
+            operations(&trace),
+            [
+                ("recreate", "deletion pending"),
+                ("create", "dry-run create")
+            ]
+        );
+        assert_eq!(trace["status"], "success");
+        let asked = trace["transportOperations"].as_array().unwrap();
+        let of = |word: &str| {
+            let of_work = asked.iter().filter(|operation| operation["name"] == "work");
+            of_work
+                .filter(|operation| operation["operation"] == word)
+                .count()
+        };
+        assert_eq!((of("delete"), of("apply")), (deletes, 0), "{asked:#?}");
+        let left = &trace["discoveredResources"]["work"]["metadata"]["deletionTimestamp"];
+        assert!(left.is_string(), "{trace:#}");
+    }
+    let loaded = load_with(DEPLOYMENT_MAESTRO, &task).unwrap();
+    let input = Input {
+        event: pulse(5),
+        answers: Answers::parse("a", OK).unwrap(),
+        discovery: Discovery::parse(&json!({"work": at_generation(work, "4")}).to_string())
+            .unwrap(),
+    };
+    let report = dry_run(loaded.config, loaded.task, input, Vec::new()).await;
+    let shown = report.text(false);
+    assert!(shown.contains("RECREATE (deletion pending)"), "{shown}");
+}
+
 /// Two resources; the second goes only when the first is gone.
 const CASCADE: &str = r#"
 resources:

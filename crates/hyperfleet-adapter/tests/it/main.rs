@@ -14,9 +14,11 @@ mod dry_run;
 #[path = "../../../maestro-client/tests/it/fake.rs"]
 #[allow(dead_code, reason = "the client's tests press other buttons")]
 mod fake_maestro;
+mod framed;
 mod older;
 mod policy;
 mod robust;
 mod service;
 mod support;
+mod traces;
 mod world;

@@ -234,6 +234,68 @@ async fn what_changed_while_the_adapter_was_away_is_reported_without_a_pulse() {
 }
 
 #[tokio::test]
+async fn own_objects_run_their_resource_once_after_a_start_and_are_watched_again() {
+    let world = World::new().await;
+    let adapter = world.start(CONFIG_MAP_TASK).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    world.settled().await;
+    adapter.kill().await;
+    let resource = world.kube.resolve("v1", "ConfigMap").await.unwrap();
+    let change = async |key: &str| {
+        let patch = Patch::Merge(json!({"data": {(key): "yes"}}));
+        world
+            .kube
+            .patch(
+                &resource,
+                Some("default"),
+                "settings-c1",
+                &patch,
+                &Write::default(),
+            )
+            .await
+            .unwrap()
+    };
+    // Objects of another adapter, and one without owner, that say which pulse they were made for.
+    world.api.cluster("c2", 1);
+    for (name, labels) in [
+        ("others", json!({"hyperfleet.io/pulse-of": "other"})),
+        ("stray", json!({})),
+    ] {
+        let note = json!({"type": "t", "source": "s", "data": {"id": "c2", "kind": "Cluster"}});
+        let annotations = json!({"hyperfleet.io/pulse": note.to_string()});
+        let metadata = json!({"name": name, "namespace": "default", "labels": labels, "annotations": annotations});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+        world
+            .kube
+            .create(&resource, Some("default"), &object, &Write::default())
+            .await
+            .unwrap();
+    }
+    change("ready").await;
+
+    let _adapter = world.start(CONFIG_MAP_TASK).await;
+    world
+        .reported("c1", "what changed while it was away", |report| {
+            status(report, "Available") == "True"
+        })
+        .await;
+    // The run that followed the start began to watch.
+    let before = world.api.puts().len();
+    change("ready-again").await;
+    eventually("a report after the next change", DEADLINE, async || {
+        (world.api.puts().len() > before).then_some(())
+    })
+    .await;
+    let calls = world.api.data().calls.clone();
+    assert!(
+        calls.iter().all(|call| !call.path.contains("/c2")),
+        "objects of others concern nobody"
+    );
+}
+
+#[tokio::test]
 async fn an_update_drops_what_the_new_manifest_leaves_out() {
     let world = World::new().await;
     let _adapter = world.start(WORK_TASK).await;
@@ -647,6 +709,89 @@ async fn objects_are_recreated_and_found_by_labels() {
 }
 
 #[tokio::test]
+async fn a_rule_recreates_an_object_once_its_finalizer_lets_go() {
+    let world = World::new().await;
+    let rule = "lifecycle: {recreate: {when: {expression: \"resources.settings.metadata.annotations['hyperfleet.io/generation'] != string(generation)\"}},";
+    let task = CONFIG_MAP_TASK
+        .replace("lifecycle: {", rule)
+        .replace("adapter: \"{{ .adapter.name }}\"", "adapter: \"{{ .adapter.name }}\"\n        data: {uid: {expression: \"dig(resources, 'settings.metadata.uid')\"}, since: {expression: \"dig(resources, 'settings.metadata.deletionTimestamp')\"}}");
+    let _adapter = world.start(&task).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    let first = world.reported("c1", "a first report", |_| true).await;
+    let resource = world.kube.resolve("v1", "ConfigMap").await.unwrap();
+    let hold = async |finalizers: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+        world
+            .kube
+            .patch(
+                &resource,
+                Some("default"),
+                "settings-c1",
+                &patch,
+                &Write::default(),
+            )
+            .await
+            .unwrap()
+    };
+    hold(json!(["example.com/cleanup"])).await;
+    world.api.cluster("c1", 2);
+    world.pulse("c1", 2).await;
+    let pending = world
+        .reported("c1", "that the old one is on its way out", |report| {
+            report["data"]["since"].is_string()
+        })
+        .await;
+    assert_eq!(pending["data"]["uid"], first["data"]["uid"]);
+    assert_eq!(status(&pending, "Health"), "True");
+    // Nobody sends another pulse.
+    hold(Value::Null).await;
+    let again = world
+        .reported("c1", "a new object", |report| {
+            report["data"]["uid"].is_string() && report["data"]["uid"] != first["data"]["uid"]
+        })
+        .await;
+    assert_eq!(again["data"]["since"], Value::Null);
+    let config_map = world.config_map("settings-c1").await.unwrap();
+    assert_eq!(config_map["data"]["generation"], "2");
+}
+
+#[tokio::test]
+async fn a_rule_recreates_a_work_once_its_agent_has_cleaned_up() {
+    let world = World::new().await;
+    let rule = "lifecycle: {recreate: {when: {expression: \"resources.work.metadata.annotations['hyperfleet.io/generation'] != string(generation)\"}},";
+    let _adapter = world.start(&WORK_TASK.replace("lifecycle: {", rule)).await;
+    world.api.cluster("c1", 1);
+    world.pulse("c1", 1).await;
+    world.reported("c1", "a first report", |_| true).await;
+    world.api.cluster("c1", 2);
+    world.pulse("c1", 2).await;
+    world
+        .reported("c1", "generation 2", |report| {
+            report["observed_generation"] == 2
+        })
+        .await;
+    world.settled().await;
+    let kinds = |world: &World| -> Vec<String> {
+        let published = world.maestro.data().published.clone();
+        let kinds = published.iter().map(|event| event.event_type.to_string());
+        kinds
+            .map(|kind| kind.rsplit('.').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(kinds(&world), ["create_request", "delete_request"]);
+    world.maestro.finish_deletion("hostedcluster-c1");
+    eventually("the work is there again", DEADLINE, async || {
+        (!world.works().is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(
+        kinds(&world),
+        ["create_request", "delete_request", "create_request"]
+    );
+}
+
+#[tokio::test]
 async fn a_refused_object_is_reported_with_the_clusters_words() {
     let world = World::new().await;
     let task = CONFIG_MAP_TASK.replace(
@@ -782,25 +927,4 @@ async fn a_failed_rerun_is_repeated_without_a_pulse() {
             status(report, "Available") == "True"
         })
         .await;
-}
-
-#[tokio::test]
-async fn trace_context_reaches_the_api() {
-    let world = World::new().await;
-    let _adapter = world.start(CONFIG_MAP_TASK).await;
-    world.api.cluster("c1", 1);
-    let mut event = event_broker::Event::new("s", "t", json!({"id": "c1", "kind": "Cluster"}));
-    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    event.extensions.insert("traceparent".into(), trace.into());
-    event_broker::Broker::publish(world.broker.as_ref(), "clusters", &event)
-        .await
-        .unwrap();
-    world.reported("c1", "a report", |_| true).await;
-    let calls = world.api.data().calls.clone();
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.headers["traceparent"] == trace),
-        "{calls:?}"
-    );
 }

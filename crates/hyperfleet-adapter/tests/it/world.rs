@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_broker::{Broker, Event, MemoryBroker};
-use hyperfleet_adapter::{Dependencies, Loader, ResourcePolicy, Service, Source, service};
+use hyperfleet_adapter::{Dependencies, Loaded, Loader, ResourcePolicy, Service, Source, service};
 use kube_access::Gvk;
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -56,6 +56,13 @@ impl Adapter {
     pub async fn stop(mut self) -> Result<(), service::Error> {
         self.shutdown.cancel();
         self.task.take().unwrap().await.unwrap()
+    }
+
+    /// Ends it between two steps, as `kill -9` would.
+    pub async fn kill(mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        drop(task.await);
     }
 
     /// Waits for the end that it finds itself.
@@ -119,6 +126,14 @@ clients:
         )
         .load()
         .unwrap_or_else(|error| panic!("{error}"));
+        self.start_loaded(loaded, policies).await
+    }
+
+    pub async fn start_loaded(
+        &self,
+        loaded: Loaded,
+        policies: Vec<Arc<dyn ResourcePolicy>>,
+    ) -> Adapter {
         let dependencies = Dependencies {
             kubernetes: Some(self.kube.clone()),
             policies,

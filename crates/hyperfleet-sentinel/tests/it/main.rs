@@ -218,6 +218,11 @@ async fn an_event_is_what_adapters_expect() {
     let _bench =
         Bench::with_broker(vec![cluster("abc", 3, Some(("False", 60)))], |_| {}, broker).await;
     let event = wait_for(&events, 1).await.remove(0);
+    let parent = event.extension("traceparent").unwrap();
+    assert!(
+        event_wire::trace::TraceContext::parse(parent, None).is_some(),
+        "{parent}"
+    );
     assert_eq!(
         (event.source.as_str(), event.event_type.as_str()),
         (

@@ -96,9 +96,9 @@ impl Console {
         self.tell("stage", line, json!({"number": number, "title": title}));
     }
 
-    /// One fact, with the time at which it was seen.
-    pub fn fact(&self, fact: &Fact) {
-        if self.output == Output::Text && !fact.is_headline() {
+    /// One fact, with the time at which it was seen. What would be the same line once more is for scripts only.
+    pub fn fact(&self, fact: &Fact, repeated: bool) {
+        if self.output == Output::Text && (repeated || !fact.is_headline()) {
             return;
         }
         let data = json!({"hop": fact.hop(), "text": fact.to_string(), "detail": fact});

@@ -325,7 +325,17 @@ impl fmt::Display for Fact {
             Fact::Reconciled(c) if c.is_true() => {
                 write!(f, "Reconciled=True  generation {}", c.observed_generation)
             }
-            Fact::Reconciled(c) => write!(f, "Reconciled={}  {}", c.status, c.message),
+            Fact::Reconciled(c) => {
+                // Who has reported about any generation at all is of no help to a person.
+                let message = c.message.split(". Currently reporting:").next();
+                let generation = c.observed_generation;
+                write!(
+                    f,
+                    "Reconciled={}  {}  generation {generation}",
+                    c.status,
+                    message.unwrap_or_default()
+                )
+            }
             Fact::Pulse {
                 event, generation, ..
             } => {
@@ -412,7 +422,8 @@ impl fmt::Display for AdapterReport {
                 "True" => write!(f, "  {kind} ✔")?,
                 "False" if kind == "Finalized" => {}
                 "False" if kind == "Applied" && !condition.message.is_empty() => {
-                    write!(f, "  {kind} ✘ {}: {}", condition.reason, condition.message)?;
+                    let message = Short(&condition.message);
+                    write!(f, "  {kind} ✘ {}: {message}", condition.reason)?;
                 }
                 "False" => write!(f, "  {kind} ✘ {}", condition.reason)?,
                 other => write!(f, "  {kind} {other}")?,
@@ -428,6 +439,19 @@ impl fmt::Display for AdapterReport {
                 write!(f, "  {} {value}", key.trim_start_matches("control_plane_"))?;
             }
         }
-        Ok(())
+        write!(f, "  generation {}", self.generation)
+    }
+}
+
+/// The beginning of a sentence: the whole one is told where it is what matters, and is in the report.
+struct Short<'a>(&'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARACTERS: usize = 60;
+        match self.0.char_indices().nth(CHARACTERS) {
+            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
+            None => f.write_str(self.0),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The files and the table that the demo leaves behind.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -20,6 +21,31 @@ pub struct Kept {
     pub conditions: Value,
 }
 
+/// The files that a report may have.
+const FILES: [&str; 4] = [
+    "manifestwork.yaml",
+    "hostedcluster.yaml",
+    "conditions.json",
+    "timeline.json",
+];
+
+/// Removes the report of an earlier demo: what is in `folder` afterwards is about this one.
+///
+/// # Errors
+/// When a file can't be removed.
+pub fn clear(folder: &Path) -> anyhow::Result<()> {
+    for name in FILES {
+        let path = folder.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes the report into `folder` and returns the files.
 ///
 /// # Errors
@@ -31,14 +57,15 @@ pub fn write(folder: &Path, kept: &Kept, watch: &Watch) -> anyhow::Result<Vec<Pa
         "secondsPerHop": seconds_per_hop(watch),
         "facts": watch.timeline,
     });
-    let files = [
-        ("manifestwork.yaml", yaml(&kept.work)?),
-        ("hostedcluster.yaml", yaml(&kept.hosted_cluster)?),
-        ("conditions.json", pretty(&kept.conditions)?),
-        ("timeline.json", pretty(&timeline)?),
+    let texts = [
+        yaml(&kept.work)?,
+        yaml(&kept.hosted_cluster)?,
+        pretty(&kept.conditions)?,
+        pretty(&timeline)?,
     ];
-    files
+    FILES
         .into_iter()
+        .zip(texts)
         .filter(|(name, text)| name.ends_with(".json") || text.trim() != "null")
         .map(|(name, text)| {
             let path = folder.join(name);

@@ -1,5 +1,6 @@
 //! Waiting for the milestones of a stage while telling everything that is seen.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -69,6 +70,8 @@ pub struct Watch {
     pub console: Console,
     /// Everything that was seen.
     pub timeline: Vec<Entry>,
+    /// The last line about each adapter.
+    told: HashMap<String, String>,
     /// The milestones that were reached.
     pub reached: Vec<Reached>,
     stage: usize,
@@ -83,6 +86,7 @@ impl Watch {
             tracker: Tracker::default(),
             console,
             timeline: Vec::new(),
+            told: HashMap::new(),
             reached: Vec::new(),
             stage: 0,
             stage_began: Instant::now(),
@@ -159,7 +163,15 @@ impl Watch {
     fn digest(&mut self, observation: Observation) -> Vec<Fact> {
         let facts = self.tracker.digest(observation);
         for fact in &facts {
-            self.console.fact(fact);
+            // A report that differs only in times and sentences looks like the one before.
+            let repeated = match fact {
+                Fact::AdapterReported(report) => {
+                    let text = fact.to_string();
+                    self.told.insert(report.adapter.clone(), text.clone()) == Some(text)
+                }
+                _ => false,
+            };
+            self.console.fact(fact, repeated);
             self.timeline.push(Entry {
                 seconds: self.console.elapsed().as_secs_f64(),
                 stage: self.stage,

@@ -27,8 +27,7 @@ impl DataDir {
     /// # Errors
     /// When it can't be created, or another process uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
-            .with_context(|| format!("create data directory {}", path.display()))?;
+        create(path)?;
         let path = path
             .canonicalize()
             .with_context(|| format!("find data directory {}", path.display()))?;
@@ -71,6 +70,13 @@ impl DataDir {
     /// When the remembered port is taken by somebody else, or no port is free.
     pub fn address(&mut self, door: &str) -> anyhow::Result<String> {
         if let Some(&port) = self.ports.get(door) {
+            let free = TcpListener::bind(("127.0.0.1", port));
+            free.with_context(|| {
+                format!(
+                    "port {port} ({door}) was printed last time and is used by another program now; stop that one, or delete {} to get new ports",
+                    self.join("ports.json").display()
+                )
+            })?;
             return Ok(format!("127.0.0.1:{port}"));
         }
         let taken: Vec<u16> = self.ports.values().copied().collect();
@@ -127,6 +133,21 @@ impl DataDir {
     }
 }
 
+/// Creates the data directory, unless it is there.
+///
+/// # Errors
+/// When it can't be created, or something else has its name.
+pub fn create(path: &Path) -> anyhow::Result<()> {
+    if path.exists() && !path.is_dir() {
+        bail!(
+            "{} is no directory; name one with --data-dir",
+            path.display()
+        );
+    }
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("create data directory {}", path.display()))
+}
+
 /// A port that nobody listens on, from a random place on: processes that start together look at different ones.
 fn free_port(taken: &[u16]) -> anyhow::Result<u16> {
     let count = PORTS.end - PORTS.start;
@@ -151,5 +172,26 @@ mod tests {
         assert_ne!(one, other);
         let port: u16 = one.rsplit(':').next().unwrap().parse().unwrap();
         assert!(PORTS.contains(&port), "{one}");
+
+        // Another program takes it while nobody looks.
+        let _other = TcpListener::bind(&one).unwrap();
+        let error = data.address("one").unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("port {port} (one) was printed last time"))
+                && error.contains("ports.json"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_no_data_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = DataDir::open(&file).err().unwrap().to_string();
+        assert!(
+            error.ends_with("file is no directory; name one with --data-dir"),
+            "{error}"
+        );
     }
 }

@@ -67,6 +67,11 @@ fn demo_creates_upgrades_refuses_and_deletes_and_leaves_a_report() {
     let played = play(&[]);
     played.succeeded();
     assert_eq!(played.stages().len(), 4, "{:?}", played.stages());
+    let places = &played.lines[0]["endpoints"];
+    for key in ["regionalKubeconfig", "managementKubeconfig", "maestroGrpc"] {
+        let place = places[key].as_str().unwrap_or_default();
+        assert!(!place.is_empty() && !place.contains(' '), "{places:#}");
+    }
     let report = played.lines.last().expect("a last line");
     assert_eq!(report["ok"], true);
     let hops: Vec<&str> = report["hops"]
@@ -145,6 +150,9 @@ fn demo_fail_server_restart_loses_nothing() {
 #[test]
 fn demo_in_text_form_is_readable_without_a_terminal() {
     let report = tempfile::tempdir().expect("a temporary directory");
+    // Left by a demo that sent something.
+    let stale = report.path().join("manifestwork.yaml");
+    std::fs::write(&stale, "kind: ManifestWork\n").expect("write");
     let output = hyperfleet()
         .args(["demo", "--fail", "dns", "--report-dir"])
         .arg(report.path())
@@ -162,6 +170,8 @@ fn demo_in_text_form_is_readable_without_a_terminal() {
         "{text}"
     );
     assert!(!text.contains('\x1b'), "no escape codes without a terminal");
+    assert!(!stale.exists(), "the report is about this demo");
+    assert!(!text.contains("Currently reporting"), "{text}");
 }
 
 #[test]

@@ -245,3 +245,24 @@ async fn https_with_a_private_authority_and_a_client_certificate() {
         .unwrap();
     assert!(client.get_path("/version").await.is_err());
 }
+
+#[tokio::test]
+async fn a_header_goes_with_every_request_of_its_client_only() {
+    let router = Router::new().fallback(|headers: HeaderMap| async move {
+        let seen = headers.get("traceparent");
+        let seen = seen.map_or("none", |value| value.to_str().unwrap());
+        json!({"kind": "ConfigMap", "metadata": {"name": "a"}, "seen": seen}).to_string()
+    });
+    let plain = client(router).await;
+    let traced = plain.with_header("traceparent", "00-aa-bb-01").unwrap();
+    let seen = async |client: &Client| {
+        let found = client.get(&maps(), Some("n"), "a").await.unwrap();
+        found["seen"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(seen(&traced).await, "00-aa-bb-01");
+    assert_eq!(seen(&plain).await, "none");
+    assert!(matches!(
+        plain.with_header("traceparent", "a\nb"),
+        Err(Error::Config(_))
+    ));
+}

@@ -45,7 +45,7 @@ async fn selectors_select() {
     }
     assert_eq!(
         names(&api.get("/api/v1/configmaps").await.expect(200)),
-        ["a", "b", "c"]
+        ["a", "b", "c", "extension-apiserver-authentication"]
     );
     api.get(&format!("{CONFIG_MAPS}?labelSelector=a+b"))
         .await

@@ -66,6 +66,23 @@ async fn an_object_lives_and_dies() {
 }
 
 #[tokio::test]
+async fn what_extension_servers_read_at_start_is_there() {
+    let api = Sandbox::start().await;
+    let place = "/api/v1/namespaces/kube-system/configmaps";
+    let name = "extension-apiserver-authentication";
+    let found = api.get(&format!("{place}/{name}")).await.expect(200);
+    let header = &found["data"]["requestheader-username-headers"];
+    assert_eq!(header, "[\"X-Remote-User\"]");
+    assert!(
+        found["data"].get("requestheader-client-ca-file").is_none(),
+        "an empty certificate would be an error, an absent one is none"
+    );
+    let one = format!("{place}?fieldSelector=metadata.name%3D{name}");
+    let list = api.get(&one).await.expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_write_that_changes_nothing_is_not_stored() {
     let api = Sandbox::start().await;
     let created = api.post(CONFIG_MAPS, &config_map("a")).await.expect(201);

@@ -265,6 +265,12 @@ async fn a_trace_travels_with_the_work() {
     let trace = maestro_client::TraceContext::parse(parent, Some("vendor=x")).unwrap();
     let client = client(&fake).with_trace(trace.clone());
     client.works("c1").create(&work("w", "1")).await.unwrap();
+    client.works("c1").get("w").await.unwrap();
     let event = fake.data().published[0].clone();
     assert_eq!(maestro_client::TraceContext::of(&event), Some(trace));
+    let traces = fake.data().traces.clone();
+    assert!(
+        !traces.is_empty() && traces.iter().all(|trace| trace == parent),
+        "{traces:?}"
+    );
 }

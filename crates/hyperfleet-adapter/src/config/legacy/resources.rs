@@ -1,8 +1,10 @@
-//! Resources of older task configs: inline objects, `backend`, and the ManifestWork that the seed leaves out.
+//! Resources of older task configs: inline objects, `backend`, and what follows from their metadata.
 
 use super::super::problem::{Problem, Problems, Stage};
+use super::super::task::files::Directory;
 use super::super::tree::{Entry, Kind, Node, Position};
 use super::task::for_each;
+use super::work::{self, Reading};
 use super::{Notes, lower_camel, rename};
 
 /// The annotation that every object needs.
@@ -20,7 +22,17 @@ const OWN_KEYS: &[&str] = &[
 const METADATA_KEYS: &[&str] = &["name", "namespace", "labels", "annotations"];
 
 /// Spellings only; the meaning stays.
-pub(super) fn spellings(tree: &mut Node, notes: &Notes, problems: &Problems) {
+pub(super) fn spellings(
+    tree: &mut Node,
+    directory: &Directory,
+    notes: &Notes,
+    problems: &Problems,
+) {
+    let reading = Reading {
+        directory,
+        notes,
+        problems,
+    };
     for_each(tree, "resources", |item, path| {
         rename(
             item,
@@ -82,7 +94,8 @@ pub(super) fn spellings(tree: &mut Node, notes: &Notes, problems: &Problems) {
             );
         }
         inline_object(item, path, notes, problems);
-        manifest_list(item, path, notes, problems);
+        reading.frame(item, path);
+        reading.manifests(item, path);
     });
 }
 
@@ -236,42 +249,13 @@ fn inline_object(item: &mut Node, path: &str, notes: &Notes, problems: &Problems
     item.set("manifest", manifest);
 }
 
-/// `manifests: [...]`: several objects that travel in one ManifestWork.
-fn manifest_list(item: &mut Node, path: &str, notes: &Notes, problems: &Problems) {
-    let Some(entry) = item.take("manifests") else {
-        return;
-    };
-    let key = format!("{path}.manifests");
-    notes.older(
-        &entry.key_at,
-        &key,
-        "manifests",
-        "one ManifestWork under manifest",
-    );
-    if item.has("manifest") {
-        problems.error(
-            Stage::Parse,
-            Problem::new(
-                &entry.key_at,
-                key,
-                "manifest and manifests are mutually exclusive",
-            ),
-        );
-        return;
+/// Drops what [`spellings`] left for [`complete`]: a document of the current generation stays as it is written.
+pub(super) fn leave(item: &mut Node) {
+    item.take("inline");
+    item.take(work::NAMES);
+    if let Some(frame) = item.take(work::FRAME) {
+        item.set("manifest", frame.value);
     }
-    let mut objects = Vec::new();
-    for object in entry.value.items() {
-        let object = object.get("manifest").unwrap_or(object);
-        if object.has("ref") && object.entries().len() == 1 {
-            problems.error(
-                Stage::Semantic,
-                Problem::new(&object.at, key.clone(), "a file inside of manifests can't be read here: write the ManifestWork to a file and use manifest.ref"),
-            );
-            continue;
-        }
-        objects.push(object.clone());
-    }
-    item.set("manifest", Node::list(&entry.value.at, objects));
 }
 
 /// Adds what older documents leave out: transport, ManifestWork, discovery, generation, deletion.
@@ -308,7 +292,7 @@ pub(super) fn complete(tree: &mut Node, maestro: bool, notes: &Notes, problems: 
                     Node::text(&at, "{{ .managementClusterName }}"),
                 );
             }
-            wrap(item, path, notes);
+            work::wrap(item, path, notes);
         } else {
             direct(item);
         }
@@ -340,7 +324,7 @@ fn direct(item: &mut Node) {
     }
 }
 
-fn by_name(name: Node, namespace: Option<Node>) -> Node {
+pub(super) fn by_name(name: Node, namespace: Option<Node>) -> Node {
     let at = name.at.clone();
     let mut entries = Vec::new();
     if let Some(namespace) = namespace {
@@ -351,7 +335,7 @@ fn by_name(name: Node, namespace: Option<Node>) -> Node {
 }
 
 /// Sets the generation annotation unless there is one.
-fn annotate(object: &mut Node) {
+pub(super) fn annotate(object: &mut Node) {
     let at = object.at.clone();
     if object
         .at_path("metadata.annotations")
@@ -378,212 +362,4 @@ fn annotate(object: &mut Node) {
     {
         annotations.set(GENERATION, Node::text(&at, "{{ .generation }}"));
     }
-}
-
-/// Puts the object, or objects, into a ManifestWork: the resource becomes `<alias>Work`, the object `<alias>`.
-fn wrap(item: &mut Node, path: &str, notes: &Notes) {
-    let Some(manifest) = item.get("manifest") else {
-        return;
-    };
-    let at = manifest.at.clone();
-    let objects: Vec<Node> = match &manifest.kind {
-        Kind::List(objects) => objects.clone(),
-        Kind::Map(_) if manifest.has("ref") => return,
-        Kind::Map(_) if manifest.get("kind").and_then(Node::as_text) == Some("ManifestWork") => {
-            if let Some(manifest) = item.get_mut("manifest") {
-                annotate_work(manifest);
-            }
-            return;
-        }
-        Kind::Map(_) => vec![manifest.clone()],
-        _ => return,
-    };
-    notes.older(
-        &at,
-        &format!("{path}.manifest"),
-        "an object for Maestro without a ManifestWork",
-        "the ManifestWork with manifestConfigs",
-    );
-    let Some(first) = objects.first() else { return };
-    let kind = first
-        .get("kind")
-        .and_then(Node::scalar_text)
-        .unwrap_or_default();
-    let alias = item
-        .get("name")
-        .and_then(Node::scalar_text)
-        .unwrap_or_else(|| lower_camel(&kind));
-    let work_name = format!("{}-{{{{ .clusterId }}}}", kind.to_lowercase());
-    let nested: Vec<Node> = objects
-        .iter()
-        .enumerate()
-        .map(|(index, object)| {
-            nested_discovery(
-                object,
-                if index == 0 {
-                    alias.clone()
-                } else {
-                    object_alias(object)
-                },
-            )
-        })
-        .collect();
-    let work = manifest_work(&at, &work_name, objects);
-    item.set("name", Node::text(&at, format!("{alias}Work")));
-    item.set("manifest", work);
-    item.set("discovery", by_name(Node::text(&at, work_name), None));
-    if !item.has("nested_discoveries") {
-        item.set("nested_discoveries", Node::list(&at, nested));
-    }
-}
-
-fn object_alias(object: &Node) -> String {
-    lower_camel(
-        &object
-            .get("kind")
-            .and_then(Node::scalar_text)
-            .unwrap_or_default(),
-    )
-}
-
-fn nested_discovery(object: &Node, alias: String) -> Node {
-    let at = &object.at;
-    let name = object
-        .at_path("metadata.name")
-        .cloned()
-        .unwrap_or_else(|| Node::text(at, ""));
-    Node::map(
-        at,
-        [
-            ("name", Node::text(at, alias)),
-            (
-                "discovery",
-                by_name(name, object.at_path("metadata.namespace").cloned()),
-            ),
-        ],
-    )
-}
-
-fn annotate_work(work: &mut Node) {
-    annotate(work);
-    if let Some(manifests) = work
-        .get_mut("spec")
-        .and_then(|spec| spec.get_mut("workload"))
-        .and_then(|workload| workload.get_mut("manifests"))
-    {
-        manifests.items_mut().iter_mut().for_each(annotate);
-    }
-}
-
-fn manifest_work(at: &Position, name: &str, mut objects: Vec<Node>) -> Node {
-    let text = |value: &str| Node::text(at, value);
-    let configs: Vec<Node> = objects.iter().map(manifest_config).collect();
-    objects.iter_mut().for_each(annotate);
-    let mut work = Node::map(
-        at,
-        [
-            ("apiVersion", text("work.open-cluster-management.io/v1")),
-            ("kind", text("ManifestWork")),
-            (
-                "metadata",
-                Node::map(
-                    at,
-                    [
-                        ("name", text(name)),
-                        (
-                            "labels",
-                            Node::map(
-                                at,
-                                [
-                                    ("hyperfleet.io/cluster-id", text("{{ .clusterId }}")),
-                                    ("hyperfleet.io/adapter", text("{{ .adapter.name }}")),
-                                ],
-                            ),
-                        ),
-                    ],
-                ),
-            ),
-            (
-                "spec",
-                Node::map(
-                    at,
-                    [
-                        (
-                            "deleteOption",
-                            Node::map(at, [("propagationPolicy", text("Foreground"))]),
-                        ),
-                        ("manifestConfigs", Node::list(at, configs)),
-                        (
-                            "workload",
-                            Node::map(at, [("manifests", Node::list(at, objects))]),
-                        ),
-                    ],
-                ),
-            ),
-        ],
-    );
-    annotate(&mut work);
-    work
-}
-
-fn manifest_config(object: &Node) -> Node {
-    let at = &object.at;
-    let text = |value: &str| Node::text(at, value);
-    let api_version = object
-        .get("apiVersion")
-        .and_then(Node::scalar_text)
-        .unwrap_or_default();
-    let group = api_version
-        .split_once('/')
-        .map_or("", |(group, _)| group)
-        .to_owned();
-    let kind = object
-        .get("kind")
-        .and_then(Node::scalar_text)
-        .unwrap_or_default();
-    let mut identifier = Node::map(
-        at,
-        [("group", text(&group)), ("resource", text(&plural(&kind)))],
-    );
-    for key in ["namespace", "name"] {
-        if let Some(value) = object.at_path(&format!("metadata.{key}")) {
-            identifier.set(key, value.clone());
-        }
-    }
-    let status = Node::map(at, [("name", text("status")), ("path", text(".status"))]);
-    let rule = Node::map(
-        at,
-        [
-            ("type", text("JSONPaths")),
-            ("jsonPaths", Node::list(at, vec![status])),
-        ],
-    );
-    Node::map(
-        at,
-        [
-            ("resourceIdentifier", identifier),
-            (
-                "updateStrategy",
-                Node::map(at, [("type", text("ServerSideApply"))]),
-            ),
-            ("feedbackRules", Node::list(at, vec![rule])),
-        ],
-    )
-}
-
-/// The usual plural: `hostedclusters`, `networkpolicies`, `ingresses`.
-fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
-    if let Some(stem) = lower.strip_suffix('y')
-        && !stem.ends_with(['a', 'e', 'i', 'o', 'u'])
-    {
-        return format!("{stem}ies");
-    }
-    if ["s", "x", "ch", "sh"]
-        .iter()
-        .any(|end| lower.ends_with(end))
-    {
-        return format!("{lower}es");
-    }
-    format!("{lower}s")
 }

@@ -1,6 +1,7 @@
 //! Older spellings of the task config's keys.
 
 use super::super::problem::{Problem, Problems, Stage};
+use super::super::task::files::Directory;
 use super::super::tree::{Entry, Kind, Node};
 use super::{Generation, Notes, rename, report, resources};
 
@@ -39,11 +40,12 @@ pub(crate) struct Rewritten {
     pub(crate) deployment: Node,
 }
 
-/// Rewrites the document. `maestro` says whether the deployment has a Maestro client; it is asked after the
+/// Rewrites the document, whose files are in `directory`. `maestro` says whether the deployment has a Maestro client; it is asked after the
 /// deployment keys of this document are known.
 pub(crate) fn rewrite(
     mut tree: Node,
     maestro: impl Fn(&Node) -> bool,
+    directory: &Directory,
     problems: &Problems,
 ) -> Rewritten {
     let notes = Notes::default();
@@ -70,7 +72,7 @@ pub(crate) fn rewrite(
     for_each(&mut tree, "preconditions", |item, path| {
         precondition(item, path, &notes, problems)
     });
-    resources::spellings(&mut tree, &notes, problems);
+    resources::spellings(&mut tree, directory, &notes, problems);
     report::spellings(&mut tree, &notes, problems);
 
     // The generation is known from here on; what follows changes meaning, not spelling.
@@ -82,7 +84,7 @@ pub(crate) fn rewrite(
             add_constant(&mut tree, "metadata", metadata);
         }
     } else {
-        for_each(&mut tree, "resources", |item, _| drop(item.take("inline")));
+        for_each(&mut tree, "resources", |item, _| resources::leave(item));
     }
     let generation = notes.report(problems);
     Rewritten {

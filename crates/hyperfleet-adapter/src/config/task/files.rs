@@ -31,7 +31,8 @@ impl Directory {
         }
     }
 
-    fn load(&self, name: &str) -> Result<File, String> {
+    /// Reads the file of this name, relative to the directory.
+    pub(crate) fn load(&self, name: &str) -> Result<File, String> {
         let Some(base) = &self.0 else {
             return Err(format!(
                 "referenced file {name:?} can't be read: this config has no directory"

@@ -45,7 +45,10 @@ pub(super) fn resource(
     if recreate_on_change && target.is_some() {
         reader.warn("recreate_on_change has no effect with the Maestro transport");
     }
-    let (create_when, delete) = lifecycle(reader, names, has_discovery);
+    let lifecycle = lifecycle(reader, names, has_discovery);
+    if recreate_on_change && lifecycle.recreate.is_some() {
+        reader.semantic("recreate_on_change and lifecycle.recreate are two rules for one thing; use only lifecycle.recreate");
+    }
     let manifest = manifest?;
     Some(Resource {
         name,
@@ -56,8 +59,9 @@ pub(super) fn resource(
         discovery: discovery?,
         nested,
         recreate_on_change,
-        create_when,
-        delete,
+        create_when: lifecycle.create,
+        delete: lifecycle.delete,
+        recreate_when: lifecycle.recreate,
     })
 }
 
@@ -296,16 +300,19 @@ fn nested(reader: &Reader<'_>, names: &Names) -> Option<Nested> {
     Some(Nested { name, discovery })
 }
 
-fn lifecycle(
-    reader: &Reader<'_>,
-    names: &Names,
-    has_discovery: bool,
-) -> (Option<Expression>, Option<DeleteRule>) {
+#[derive(Default)]
+struct Lifecycle {
+    create: Option<Expression>,
+    delete: Option<DeleteRule>,
+    recreate: Option<Expression>,
+}
+
+fn lifecycle(reader: &Reader<'_>, names: &Names, has_discovery: bool) -> Lifecycle {
     let Some(lifecycle) = reader.get("lifecycle") else {
-        return (None, None);
+        return Lifecycle::default();
     };
-    if !lifecycle.map(&["create", "delete"]) {
-        return (None, None);
+    if !lifecycle.map(&["create", "delete", "recreate"]) {
+        return Lifecycle::default();
     }
     let when = |block: &Reader<'_>, message: &str| -> Option<Expression> {
         let when = block.get("when");
@@ -345,7 +352,17 @@ fn lifecycle(
         )?;
         Some(DeleteRule { when, propagation })
     });
-    (create, delete)
+    let recreate = lifecycle.get("recreate").filter(|recreate| recreate.map(&["when"])).and_then(|recreate| {
+        if !has_discovery {
+            recreate.semantic("lifecycle.recreate requires a discovery config to tell when the old resource is gone");
+        }
+        when(&recreate, "lifecycle.recreate.when.expression is required: without it the resource will never be recreated")
+    });
+    Lifecycle {
+        create,
+        delete,
+        recreate,
+    }
 }
 
 fn propagation(delete: &Reader<'_>) -> Propagation {

@@ -36,10 +36,9 @@ fn problem(status: StatusCode, code: u32, reason: &str) -> HttpResponse {
 
 #[allow(clippy::result_large_err, reason = "a test")]
 fn check(data: &mut Data, headers: &HeaderMap) -> Result<(), HttpResponse> {
-    let header = headers
-        .get("authorization")
-        .map(|value| value.to_str().unwrap());
-    if data.allowed(header) {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
+    data.traces.extend(header("traceparent").map(str::to_owned));
+    if data.allowed(header("authorization")) {
         Ok(())
     } else {
         Err(problem(

@@ -41,6 +41,8 @@ pub struct Data {
     pub searches: Vec<HashMap<String, String>>,
     /// Authorization headers that came with gRPC and REST calls.
     pub tokens: Vec<Option<String>>,
+    /// The header `traceparent` of REST calls that had one.
+    pub traces: Vec<String>,
     /// Statuses that the next publishes are answered with; `true` stores the event all the same.
     pub failures: Vec<(Status, bool)>,
     /// What the next subscriptions are answered with.
