@@ -19,5 +19,4 @@ mod executor;
 mod failures;
 mod lifecycle;
 mod link;
-mod logs;
 mod strategies;
