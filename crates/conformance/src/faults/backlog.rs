@@ -97,7 +97,7 @@ impl Backlog {
     }
 
     async fn delete(&self, number: usize, id: &str) {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let server = number / 2 % self.ways.len().max(1);
             self.rest.delete(ACTOR, server, id, 1).await;
             return;
