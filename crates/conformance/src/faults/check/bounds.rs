@@ -109,8 +109,8 @@ fn drained(index: &Index<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// However often callers repeat themselves, an agent gets one deletion, and a reminder now and then. Each update before it may
-/// have made the server look at the work once, and find it deleting.
+/// However often callers repeat themselves, an agent gets one deletion, and a reminder now and then. Its creation and each update
+/// before it may have made the server look at the work once, and find it deleting.
 fn reminders(index: &Index<'_>, stream: &Stream<'_>, found: &mut Vec<Violation>) {
     let mut deletions: BTreeMap<(&str, Option<u32>), Vec<Micros>> = BTreeMap::new();
     for (at, spec) in stream.specs.iter().filter(|(_, spec)| spec.deleting) {
@@ -125,7 +125,7 @@ fn reminders(index: &Index<'_>, stream: &Stream<'_>, found: &mut Vec<Violation>)
         // The event itself and the answer to a resync may cross.
         let life = index.lives.get(&(id, life.unwrap_or_default()));
         let updates = life.map_or(0, |life| life.updates.len());
-        let most = 1 + stream.resyncs.max(1) + span + updates;
+        let most = 1 + stream.resyncs.max(1) + span + 1 + updates;
         if times.len() > most {
             let text = format!(
                 "the deletion of {id} was sent {} times on stream {}, where {most} would do",
