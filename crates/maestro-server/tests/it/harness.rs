@@ -434,24 +434,34 @@ impl Events {
         self.try_next().await.unwrap().expect("the stream goes on")
     }
 
-    /// The next event, or how the stream ended.
+    /// The next event, or how the stream ended. Heartbeats give no more time.
     pub async fn try_next(&mut self) -> Result<Option<Received>, Status> {
-        while let Some(message) = self.raw().await? {
-            if let Incoming::Event(event) = Incoming::from_proto(message).unwrap() {
-                return Ok(Some(received(*event)));
+        let event = async {
+            while let Some(message) = self.raw().await? {
+                if let Incoming::Event(event) = Incoming::from_proto(message).unwrap() {
+                    return Ok(Some(received(*event)));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        };
+        tokio::time::timeout(DEADLINE, event)
+            .await
+            .expect("an event in time")
     }
 
-    /// Waits until one of the events is the one looked for, and returns it.
+    /// Waits until one of the events is the one looked for, and returns it. Others give no more time.
     pub async fn until(&mut self, wanted: impl Fn(&Received) -> bool) -> Received {
-        loop {
-            let event = self.next().await;
-            if wanted(&event) {
-                return event;
+        let event = async {
+            loop {
+                let event = self.next().await;
+                if wanted(&event) {
+                    return event;
+                }
             }
-        }
+        };
+        tokio::time::timeout(DEADLINE, event)
+            .await
+            .expect("the event in time")
     }
 
     /// Collects events until each of `count` ids came at least once; the last of each id.
