@@ -4,9 +4,11 @@
 mod apply;
 mod changes;
 mod consumers;
+mod doubts;
 mod facts;
 mod force;
 mod keep;
+mod lately;
 mod lists;
 mod locks;
 mod queries;
@@ -28,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::doubts::Doubts;
 use super::facts::{
     AuditEntry, Dispatch, Ended, Facts, Gauges, LastPresence, Pending, Presence, Resend, Sent,
 };
@@ -69,6 +72,8 @@ struct Instance {
     tag: [u8; 4],
     /// Whether a Go server used the database lately.
     go: Arc<AtomicBool>,
+    /// Events of which this process doesn't know whether it wrote them.
+    doubts: Doubts,
 }
 
 impl Instance {
@@ -81,9 +86,10 @@ impl Instance {
         Uuid::from_bytes(bytes).to_string()
     }
 
+    /// Whether this process wrote an event and told its streams.
     fn wrote(&self, event: &str) -> bool {
         let tag = u32::from_be_bytes(self.tag);
-        event.starts_with(&format!("{tag:08x}"))
+        event.starts_with(&format!("{tag:08x}")) && !self.doubts.contain(event)
     }
 }
 
@@ -141,6 +147,7 @@ impl Postgres {
             heartbeat,
             tag: [a, b, c, d],
             go: Arc::default(),
+            doubts: Doubts::new(),
         };
         let stop = CancellationToken::new();
         let listening = Arc::new(AtomicBool::new(false));

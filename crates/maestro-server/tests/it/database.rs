@@ -8,7 +8,7 @@ use serde_json::json;
 use testkit::postgres::Server as Postgres;
 use tonic::Code;
 
-use crate::harness::{DEADLINE, Server, bundle, config_map, impatient, postgres};
+use crate::harness::{DEADLINE, Server, bundle, config_map, impatient, postgres, session};
 
 fn on(postgres: &testkit::postgres::Database) -> Config {
     Config {
@@ -104,6 +104,47 @@ async fn a_status_resync_that_was_accepted_is_answered_once_the_database_is_back
     tokio::time::sleep(Duration::from_secs(2)).await;
     database_server.resume().await.unwrap();
     assert_eq!(statuses.next().await.id, "r1");
+}
+
+/// I4, I6: the server never learns that a report was stored, so it doesn't tell its own streams; nor does the agent that
+/// repeats it, for then it is old, or the resource gone.
+#[tokio::test]
+async fn reports_whose_commit_was_never_answered_reach_their_source() {
+    let mut config = postgres().await;
+    config.database_timeout = Duration::from_secs(1);
+    let database = session(&config).await;
+    let server = Server::start(config).await;
+    server.cluster("c1").await;
+    let (source, agent) = (server.source("s1").await, server.agent("c1").await);
+    let (mut statuses, mut specs) = (source.subscribe().await, agent.join(&[]).await);
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    let spec = specs.next().await;
+    // Commits take longer than the server waits for them.
+    database
+        .batch_execute(
+            "create function dawdle() returns trigger language plpgsql as \
+                 'begin perform pg_sleep(3); return null; end'; \
+             create constraint trigger slow after insert on status_events deferrable initially deferred \
+                 for each row execute function dawdle()",
+        )
+        .await
+        .unwrap();
+    let unanswered = agent.applied(&spec).await.unwrap_err();
+    assert_eq!(unanswered.code(), Code::Unavailable, "{unanswered}");
+    let status = statuses.next().await;
+    assert!(status.condition("Applied").is_some());
+    source.delete("r1", "c1").await.unwrap();
+    let deletion = specs.until(|event| event.deleting).await;
+    let unanswered = agent.deleted(&deletion).await.unwrap_err();
+    assert_eq!(unanswered.code(), Code::Unavailable, "{unanswered}");
+    statuses
+        .until(|event| event.condition("Deleted").is_some())
+        .await;
+    agent.deleted(&deletion).await.unwrap();
+    assert_eq!(server.bundle("r1").await.0, 404);
 }
 
 #[tokio::test]

@@ -88,10 +88,12 @@ async fn write(unit: &Unit, batch: &Batch, instance: &Instance) -> Result<Vec<Sl
         let verdict = decide(operation, row.map(|row| &row.current), &context);
         slots.push(plan.add(operation, row, verdict, instance)?);
     }
+    let doubt = instance.doubts.about(plan.events());
     // The second one.
     let (taken, committed) = tokio::join!(biased; plan.write(client, &writing, now), unit.commit());
     let taken = taken?;
     committed?;
+    doubt.settle();
     for slot in &mut slots {
         if let Slot::Decided {
             change: Some(Change::Spec { id, .. }),

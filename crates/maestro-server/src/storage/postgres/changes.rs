@@ -1,8 +1,6 @@
 //! What other servers on the same database change: their notifications, and a look at the tables whenever some may have
 //! been missed.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,9 +8,9 @@ use std::time::{Duration, Instant};
 use sql_store::postgres::{Client, Config, ConfigError, Notice, Pool, listen};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::super::{Error, Foreign};
+use super::lately::Lately;
 use super::schema::go_is_here;
 use super::{Instance, resyncs};
 use crate::model::{Change, ClusterName, SpecChange};
@@ -46,7 +44,7 @@ pub(super) fn watch(
     )?;
     let (changes, receiver) = mpsc::channel(QUEUE);
     let watcher = Watcher {
-        passed: Passed::new(),
+        passed: Lately::new(REMEMBERED),
         reads: reads.clone(),
         instance: instance.clone(),
         changes,
@@ -63,7 +61,8 @@ pub(super) fn watch(
 }
 
 struct Watcher {
-    passed: Passed,
+    /// Events that were passed on lately: tables are read with an overlap.
+    passed: Lately,
     reads: Pool,
     instance: Instance,
     changes: mpsc::Sender<Foreign>,
@@ -81,8 +80,8 @@ impl Watcher {
             let hints = Hints::of(group.drain(..), &self.instance);
             let started = Instant::now();
             let gap = started.duration_since(self.seen);
-            if hints.resync && gap > LONGEST_GAP {
-                tracing::warn!("Heard nothing from the database for long: everything is compared.");
+            if hints.resync && (gap > LONGEST_GAP || self.instance.doubts.overflowed()) {
+                tracing::warn!("Changes may have been missed for good: everything is compared.");
                 if self.changes.send(Foreign::Gap).await.is_err() {
                     return;
                 }
@@ -126,7 +125,7 @@ impl Watcher {
 
     /// What wasn't passed on before.
     fn new_ones(&mut self, mut found: Vec<(String, News)>, now: Instant) -> Vec<News> {
-        found.retain(|(event, _)| self.passed.is_new(event, now));
+        found.retain(|(event, _)| self.passed.insert(event, now));
         found.into_iter().map(|(_, news)| news).collect()
     }
 
@@ -190,42 +189,6 @@ impl Watcher {
                 Ok(())
             })
             .await
-    }
-}
-
-/// Events that were passed on lately: tables are read with an overlap.
-struct Passed {
-    recent: HashSet<u128>,
-    older: HashSet<u128>,
-    /// When the recent ones began.
-    since: Instant,
-}
-
-impl Passed {
-    fn new() -> Self {
-        Self {
-            recent: HashSet::new(),
-            older: HashSet::new(),
-            since: Instant::now(),
-        }
-    }
-
-    /// Whether an event wasn't passed on lately; from now on it was.
-    fn is_new(&mut self, event: &str, now: Instant) -> bool {
-        if now.duration_since(self.since) > REMEMBERED {
-            self.older = std::mem::take(&mut self.recent);
-            self.since = now;
-        }
-        // Nearly all ids are UUIDs.
-        let key = Uuid::parse_str(event).map_or_else(
-            |_| {
-                let mut hasher = DefaultHasher::new();
-                event.hash(&mut hasher);
-                u128::from(hasher.finish())
-            },
-            |id| id.as_u128(),
-        );
-        !self.older.contains(&key) && self.recent.insert(key)
     }
 }
 
@@ -370,30 +333,4 @@ async fn statuses(
         found.push((event.to_owned(), News::Change(change)));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_are_passed_on_once_and_forgotten_in_time() {
-        let mut passed = Passed::new();
-        let start = Instant::now();
-        let event = Uuid::new_v4().to_string();
-        assert!(passed.is_new(&event, start) && passed.is_new("by-hand", start));
-        assert!(!passed.is_new(&event, start + REMEMBERED));
-        assert!(!passed.is_new("by-hand", start + REMEMBERED + Duration::from_secs(1)));
-        for round in 2..5 {
-            passed.is_new(
-                "another",
-                start + (REMEMBERED + Duration::from_secs(1)) * round,
-            );
-        }
-        assert_eq!(
-            passed.recent.len() + passed.older.len(),
-            1,
-            "memory is bounded"
-        );
-    }
 }

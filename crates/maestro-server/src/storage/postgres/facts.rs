@@ -318,7 +318,9 @@ pub(super) async fn resend(
         resources: vec![id.to_string()],
     };
     note_audit(&transaction, &entry).await?;
+    let doubt = instance.doubts.about(vec![event]);
     transaction.commit().await?;
+    doubt.settle();
     Ok(Some(resend))
 }
 

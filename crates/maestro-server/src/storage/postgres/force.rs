@@ -53,6 +53,7 @@ pub(super) async fn remove(
         return Ok(ForcedOutcome::Live(live));
     }
     let mut changes = Vec::with_capacity(ids.len());
+    let mut written = Vec::with_capacity(ids.len());
     for page in ids.chunks(PAGE) {
         let (mut names, mut events, mut words) = (Vec::new(), Vec::new(), Vec::new());
         for row in queries::resources(&transaction, page).await? {
@@ -60,6 +61,7 @@ pub(super) async fn remove(
             words.push(Json(last_words::of(&row, forced, now)?));
             names.push(row.id.to_string());
             events.push(event.clone());
+            written.push(event.clone());
             changes.push(Change::Removed {
                 id: row.id,
                 source: row.source,
@@ -113,6 +115,8 @@ pub(super) async fn remove(
         resources: ids.iter().map(ResourceId::to_string).collect(),
     };
     facts::note_audit(&transaction, &entry).await?;
+    let doubt = instance.doubts.about(written);
     transaction.commit().await?;
+    doubt.settle();
     Ok(ForcedOutcome::Removed(changes))
 }

@@ -165,6 +165,18 @@ impl Plan {
         Ok(Slot::Decided { outcome, change })
     }
 
+    /// Ids of the events that it writes.
+    pub(super) fn events(&self) -> Vec<String> {
+        let all = [
+            &self.inserted.events,
+            &self.replaced.events,
+            &self.marked.events,
+            &self.stored.events,
+            &self.removed.events,
+        ];
+        all.into_iter().flatten().cloned().collect()
+    }
+
     /// Writes everything in one round trip. Returns ids that could not be inserted because somebody had just done so
     /// without our locks.
     pub(super) async fn write(
