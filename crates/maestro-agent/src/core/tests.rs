@@ -88,10 +88,13 @@ fn f2_a_status_on_its_way_does_not_bring_a_work_back() {
     let mut play = Play::new();
     play.happen(told(SpecMessage::Apply(work("w", 1, &["a"]))));
     play.settle();
-    play.cluster.touch("a");
+    play.happen(told(SpecMessage::Apply(work("w", 2, &["a"]))));
+    play.end_jobs();
     play.step_sights();
-    // The publication of that status is answered only after the deletion was heard.
-    play.happen(told(deletion("w", 1)));
+    play.happen(Happening::Wait(1));
+    // The publication of that status is answered only after the deletion was heard, and before anything was removed.
+    play.happen(told(deletion("w", 2)));
+    assert_eq!(play.end_publications(), 1, "a status is on its way");
     play.settle();
     assert!(play.server.is_told_deleted("w"));
     assert!(!play.cluster.has("a"));

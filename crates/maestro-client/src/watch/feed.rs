@@ -78,9 +78,13 @@ impl Feed {
     pub(crate) fn join(client: &Client, interest: Interest) -> Member {
         let limit = client.shared.config.watch_buffer;
         let mut state = client.shared.feed.lock();
-        state.start_reader(client);
+        let reading = state.start_reader(client);
         let mailbox = Arc::new(Mailbox::new(interest, limit, state.link.clone()));
         state.members.push(Arc::clone(&mailbox));
+        drop(state);
+        if let Some(reading) = reading {
+            tokio::spawn(reading);
+        }
         Member {
             client: client.clone(),
             mailbox,
@@ -100,9 +104,12 @@ impl Feed {
 // === impl State ===
 
 impl State {
-    fn start_reader(&mut self, client: &Client) {
+    /// A reader to be spawned if there is none, once the state is unlocked: a runtime that is ending drops what is spawned on it
+    /// at once, and a reader that is dropped says so here.
+    #[must_use]
+    fn start_reader(&mut self, client: &Client) -> Option<impl Future<Output = ()> + Send + use<>> {
         if self.reader.is_some() {
-            return;
+            return None;
         }
         self.turn += 1;
         self.link = Link::Opening;
@@ -112,12 +119,12 @@ impl State {
             client: client.clone(),
             turn: self.turn,
         };
-        tokio::spawn(async move {
+        Some(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 never = reader.run() => match never {},
             }
-        });
+        })
     }
 
     fn set_link(&mut self, link: impl FnOnce(u64) -> Link) {
@@ -148,7 +155,11 @@ impl Member {
                     self.told = number;
                     return Err(error);
                 }
-                Link::Abandoned => self.restart(),
+                Link::Abandoned => {
+                    self.restart();
+                    // If this runtime is ending, too, it is abandoned again.
+                    tokio::task::yield_now().await;
+                }
                 Link::Broken(..) | Link::Opening => self.mailbox.changed().await,
             }
         }
@@ -196,8 +207,12 @@ impl Member {
     /// Reads on this runtime from now on: the one that did has ended.
     fn restart(&self) {
         let mut state = self.client.shared.feed.lock();
-        state.start_reader(&self.client);
+        let reading = state.start_reader(&self.client);
         state.tell_link();
+        drop(state);
+        if let Some(reading) = reading {
+            tokio::spawn(reading);
+        }
     }
 }
 
@@ -341,5 +356,40 @@ fn size(message: &CloudEvent) -> usize {
     match &message.data {
         Some(Data::BinaryData(data)) => data.len() + OVERHEAD,
         _ => OVERHEAD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::Config;
+
+    /// Such a runtime drops what is spawned on it at once, and a reader that is dropped says so to the feed.
+    #[test]
+    fn who_joins_on_a_runtime_that_has_ended_learns_that_nobody_reads() {
+        let (done, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let handle = runtime.handle().clone();
+            drop(runtime);
+            let _inside = handle.enter();
+            let client = Client::new(Config {
+                rest_url: "http://127.0.0.1:1".into(),
+                grpc_address: "127.0.0.1:1".into(),
+                source_id: "s".into(),
+                ..Config::default()
+            });
+            let interest = Interest {
+                consumer: None,
+                name: None,
+            };
+            let member = Feed::join(&client.unwrap(), interest);
+            done.send(matches!(member.mailbox.link(), Link::Abandoned))
+                .unwrap();
+        });
+        let abandoned = told.recv_timeout(Duration::from_secs(30));
+        assert!(abandoned.expect("nobody waits for a lock that he holds"));
     }
 }

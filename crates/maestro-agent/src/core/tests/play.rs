@@ -337,6 +337,25 @@ impl Play {
         panic!("it does not come to rest: {:?}", self.core.figures());
     }
 
+    /// Ends every job; what they lead to is on its way to the server then.
+    pub(super) fn end_jobs(&mut self) {
+        while let Some(job) = self.jobs.pop() {
+            self.finish(job, End::Well);
+            self.check();
+        }
+    }
+
+    /// Ends every publication that is on its way, and returns how many there were.
+    pub(super) fn end_publications(&mut self) -> usize {
+        let ending = std::mem::take(&mut self.publications);
+        let count = ending.len();
+        for (work, revision, content) in ending {
+            self.accept(work, revision, content);
+            self.check();
+        }
+        count
+    }
+
     pub(super) fn step_sights(&mut self) {
         for name in std::mem::take(&mut self.cluster.changed) {
             self.show(&target(&name));
