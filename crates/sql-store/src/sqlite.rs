@@ -43,7 +43,7 @@ pub struct Database {
     writer: mpsc::Sender<Job>,
     /// `None` in memory: there the writer's connection is the only one.
     readers: Option<mpsc::Sender<Job>>,
-    _lock: Option<Arc<File>>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Database {
@@ -166,7 +166,19 @@ fn configure(connection: &Connection) -> Result<(), Error> {
 }
 
 /// Two processes on one file would not hear of each other's writes.
-fn lock(path: &Path) -> Result<File, Error> {
+/// Keeps other processes from a file.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was just forked has the same handle until it has become another program.
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "The lock of a database file could not be given back.");
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = std::path::PathBuf::from(name);
@@ -178,7 +190,7 @@ fn lock(path: &Path) -> Result<File, Error> {
         .open(&name)
         .map_err(|error| Error::unavailable(describe(&error)))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(Error::other(format!(
             "{} is in use by another process; stop it, or choose another file",
             path.display()
@@ -205,4 +217,21 @@ fn migrate(connection: &mut Connection, steps: &[Migration]) -> Result<(), Error
     }
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_although_a_child_has_a_copy_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        let held = lock(&path).unwrap();
+        let copy = held.0.try_clone().unwrap();
+        assert!(lock(&path).is_err());
+        drop(held);
+        assert!(lock(&path).is_ok());
+        drop(copy);
+    }
 }
