@@ -72,11 +72,12 @@ impl Drop for Doubt {
     fn drop(&mut self) {
         let mut state = self.doubts.state();
         for event in self.events.drain(..) {
-            if state.events.len() < MOST {
-                state.events.insert(&event, Instant::now());
-            } else {
+            if state.events.len() >= MOST {
+                // Comparing everything settles these, too.
+                state.events = Lately::new(KEPT);
                 state.overflowed = true;
             }
+            state.events.insert(&event, Instant::now());
         }
     }
 }
@@ -102,5 +103,7 @@ mod tests {
         let doubts = Doubts::new();
         drop(doubts.about((0..=MOST).map(|number| number.to_string()).collect()));
         assert!(doubts.overflowed() && !doubts.overflowed());
+        drop(doubts.about(vec!["later".into()]));
+        assert!(doubts.contain("later") && !doubts.overflowed());
     }
 }
