@@ -22,7 +22,7 @@ mod work;
 use std::process::ExitCode;
 
 use clap::{Parser as _, ValueEnum as _};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use args::{Args, Command};
 use database::Database;
@@ -76,6 +76,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if delete && let Some(figures) = scenario::delete_mix(&mut load).await? {
         report.insert("delete".into(), figures);
     }
+    let report = Value::Object(report);
     println!("{}", serde_json::to_string_pretty(&report)?);
-    failure.map_or(Ok(()), Err)
+    let refused = refused(&report);
+    match failure {
+        Some(error) => Err(error),
+        None if refused > 0 => {
+            anyhow::bail!("{refused} requests were refused: rates are those of what is left")
+        }
+        None => Ok(()),
+    }
+}
+
+/// What all scenarios together report as failed.
+fn refused(report: &Value) -> u64 {
+    let Value::Object(figures) = report else {
+        return 0;
+    };
+    let here = figures.get("failed").and_then(Value::as_u64).unwrap_or(0);
+    here + figures.values().map(refused).sum::<u64>()
 }

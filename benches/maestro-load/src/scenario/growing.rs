@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::reads::repeated;
+use super::reads::{each, repeated};
 use crate::database::Row;
 use crate::figures::percentiles;
 use crate::flow::{Flow, create_for_absent};
@@ -16,7 +16,7 @@ const PER_CONSUMER: usize = 600;
 const READS: usize = 200;
 /// Works that go the whole way, one after another.
 const WORKS: usize = 100;
-/// Lists of one consumer.
+/// Lists of one consumer, of as many consumers that nobody listed before.
 const LISTS: usize = 5;
 
 pub async fn growing(load: &Load) -> anyhow::Result<Value> {
@@ -27,18 +27,14 @@ pub async fn growing(load: &Load) -> anyhow::Result<Value> {
         None => load.mix.as_ref().map_or(0, Vec::len),
     };
     for size in load.args.sizes.clone() {
-        let missing = size.saturating_sub(rows).div_ceil(PER_CONSUMER);
-        if missing > 0 {
-            eprintln!("Filling the table up to {size} rows.");
-            let part = fill(load, &format!("grow-{size}"), missing).await?;
-            rows += part.len();
-            filled.extend(part);
-        }
-        anyhow::ensure!(
-            !filled.is_empty(),
-            "the table has more than {size} rows already: start with an empty database or larger --sizes"
-        );
-        report.insert(size.to_string(), at(load, rows, &filled).await?);
+        // A table that is larger already gets a few more consumers: lists of others may be kept by the server.
+        let missing = size.saturating_sub(rows).div_ceil(PER_CONSUMER).max(LISTS);
+        eprintln!("Filling the table up to {size} rows.");
+        let part = fill(load, &format!("grow-{size}"), missing).await?;
+        rows += part.len();
+        let fresh = filled.len();
+        filled.extend(part);
+        report.insert(size.to_string(), at(load, rows, &filled, fresh).await?);
     }
     Ok(report.into())
 }
@@ -63,7 +59,8 @@ async fn fill(load: &Load, name: &str, consumers: usize) -> anyhow::Result<Vec<S
     Ok(shapes)
 }
 
-async fn at(load: &Load, rows: usize, filled: &[Shape]) -> anyhow::Result<Value> {
+/// Measures with so many rows, of which these were filled in, the last of them since the last time.
+async fn at(load: &Load, rows: usize, filled: &[Shape], fresh: usize) -> anyhow::Result<Value> {
     eprintln!("Measuring with {rows} rows.");
     let before = load.meter.start().await;
     let mut times = Vec::new();
@@ -72,11 +69,20 @@ async fn at(load: &Load, rows: usize, filled: &[Shape]) -> anyhow::Result<Value>
         times.push(load.get(&shape.id).await?);
     }
     let by_id = json!({"ms": percentiles(times), "cost": load.meter.since(before, READS).await});
-    let cluster = filled.first().map(|shape| shape.cluster.as_str());
-    let list = repeated(load, cluster, LISTS).await?;
+    // Works take consumers in turn.
+    let unseen = filled.iter().skip(fresh).take(LISTS);
+    let clusters: Vec<Option<&str>> = unseen.map(|shape| Some(shape.cluster.as_str())).collect();
+    let first = each(load, &clusters).await?;
+    let again = repeated(load, clusters.first().copied().flatten(), LISTS).await?;
     let clusters = load.clusters(&format!("fresh-{rows}"), 1).await?;
     let flow = Flow::connect(load, &clusters, work::small(&clusters, WORKS)).await?;
     let create = flow.create(load, Pace::Closed(1)).await?;
     flow.delete(load).await?;
-    Ok(json!({"rows": rows, "by_id": by_id, "list_of_one_consumer": list, "create": create}))
+    Ok(json!({
+        "rows": rows,
+        "by_id": by_id,
+        "one_consumer_first": first,
+        "one_consumer_again": again,
+        "create": create,
+    }))
 }

@@ -38,7 +38,7 @@ pub async fn repeated(load: &Load, cluster: Option<&str>, repeats: usize) -> any
 }
 
 /// Lists one after the other; the median time counts.
-async fn each(load: &Load, lists: &[Option<&str>]) -> anyhow::Result<Value> {
+pub async fn each(load: &Load, lists: &[Option<&str>]) -> anyhow::Result<Value> {
     let before = load.meter.start().await;
     let mut times = Vec::new();
     let mut last = Listed::default();
