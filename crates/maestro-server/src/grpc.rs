@@ -4,6 +4,7 @@ pub mod agent;
 mod errors;
 mod serve;
 pub mod source;
+pub mod status_resync;
 mod trace;
 
 use std::sync::Arc;
@@ -23,9 +24,13 @@ use crate::telemetry::Telemetry;
 use crate::writer::Writer;
 
 pub use serve::{Transport, serve};
+use status_resync::StatusResyncs;
 
 /// Longest name of a source or cluster that may subscribe, bytes.
 const MAX_NAME: usize = crate::storable::MAX_SOURCE;
+
+/// Longest resource id, bytes.
+const MAX_ID: usize = 253;
 
 /// What both services need.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub struct Context {
     pub writer: Writer,
     /// Streams.
     pub hub: Arc<Hub>,
+    /// Status resyncs that wait or run.
+    pub status_resyncs: StatusResyncs,
     /// How patient streams are.
     pub limits: Limits,
     /// Time between heartbeats; `None` = none.

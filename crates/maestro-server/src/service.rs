@@ -26,6 +26,7 @@ use crate::config::{Config, TlsFiles};
 use crate::delivery::{Hub, keep_presence, sweep};
 use crate::grpc::agent::AgentService;
 use crate::grpc::source::SourceService;
+use crate::grpc::status_resync::StatusResyncs;
 use crate::grpc::{Context, serve};
 use crate::rest::{self, Api, Shown};
 use crate::storage::Store;
@@ -242,6 +243,7 @@ impl Service {
             store: Arc::clone(&store),
             writer: writer.clone(),
             hub: Arc::clone(&hub),
+            status_resyncs: StatusResyncs::default(),
             limits: config.limits.clone(),
             heartbeat: config.heartbeat_interval,
             typed_errors: config.typed_errors,

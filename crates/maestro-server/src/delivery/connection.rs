@@ -60,9 +60,9 @@ impl Connection {
         self.inner.id
     }
 
-    /// Counts a Publish until the value is dropped.
-    #[must_use]
-    pub fn publishing(&self) -> impl Drop + use<> {
+    /// Ends the connection of an agent that publishes although its subscription ended a while ago: it doesn't know that it hears nothing
+    /// any more. A source may stop listening and go on publishing.
+    pub fn cut_if_deaf(&self) {
         let subscriptions = self.subscriptions();
         let deaf = subscriptions.open == 0
             && subscriptions
@@ -73,6 +73,11 @@ impl Connection {
             tracing::info!("An agent publishes but lost its subscription: closing its connection.");
             self.cut();
         }
+    }
+
+    /// Counts a Publish until the value is dropped.
+    #[must_use]
+    pub fn publishing(&self) -> impl Drop + use<> {
         self.inner.publishing.fetch_add(1, Ordering::Relaxed);
         Running {
             connection: self.clone(),
@@ -219,5 +224,34 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tracked<IO> {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_agent_that_lost_its_stream_is_cut() {
+        let connection = Connection::new();
+        connection.cut_if_deaf();
+        assert!(!connection.inner.cut.is_cancelled(), "it never subscribed");
+        drop(connection.subscribed());
+        connection.cut_if_deaf();
+        assert!(!connection.inner.cut.is_cancelled(), "it may come back");
+        let long_ago = Instant::now().checked_sub(DEAF_AFTER * 2);
+        connection.subscriptions().last_ended = long_ago;
+        drop(connection.publishing());
+        assert!(
+            !connection.inner.cut.is_cancelled(),
+            "a source may stop listening and go on publishing"
+        );
+        let open = connection.subscribed();
+        connection.cut_if_deaf();
+        assert!(!connection.inner.cut.is_cancelled(), "it listens");
+        drop(open);
+        connection.subscriptions().last_ended = long_ago;
+        connection.cut_if_deaf();
+        assert!(connection.inner.cut.is_cancelled());
     }
 }

@@ -12,7 +12,7 @@ use tonic::{Code, Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::errors::Errors;
-use super::{Context, connection, leaf, subscribed, trace};
+use super::{Context, MAX_ID, connection, leaf, subscribed, trace};
 use crate::authn::{Agent, Denied};
 use crate::delivery::connection::Connection;
 use crate::delivery::{Courier, Held, Outgoing};
@@ -136,6 +136,9 @@ impl AgentService {
             .acts_for(&cluster_name)
             .map_err(|denied| self.errors.denied(&denied))?;
         storable::check(&event).map_err(|error| refuse(error.to_string()))?;
+        if resource_id.len() > MAX_ID {
+            return Err(refuse(format!("resourceid is longer than {MAX_ID} bytes")));
+        }
         let cluster = ClusterName::from(cluster_name);
         let operation = Operation::Status(Report {
             id: resource_id.as_str().into(),
@@ -181,6 +184,7 @@ impl CloudEventService for AgentService {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
         let connection = connection(&request);
+        connection.cut_if_deaf();
         let _counted = connection.publishing();
         let started = Instant::now();
         let agent = self

@@ -1,6 +1,5 @@
 //! The source port: specs and deletions in, statuses out.
 
-use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use event_wire::payload::{ManifestBundle, StatusHashList};
@@ -9,28 +8,19 @@ use event_wire::proto::{
 };
 use event_wire::trace::TraceContext;
 use event_wire::{Action, Event};
-use manifestwork::{hash, validate};
+use manifestwork::validate;
 use tonic::{Code, Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::errors::Errors;
-use super::{Context, connection, leaf, subscribed, trace};
+use super::status_resync::Full;
+use super::{Context, MAX_ID, connection, leaf, subscribed, trace};
 use crate::authn::Act;
 use crate::delivery::{Herald, Outgoing};
 use crate::model::{Delete, Operation, ResourceId, SourceId, Spec};
 use crate::storable;
-use crate::storage;
-use crate::telemetry::{OTHER, Way};
+use crate::telemetry::OTHER;
 use crate::writer::Lane;
-
-/// Longest resource id, bytes.
-const MAX_ID: usize = 253;
-/// Rows compared at once in a status resync.
-const PAGE: usize = 1000;
-/// Before a status resync is tried again, at first.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Before a status resync is tried again, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The service on the source port.
 #[derive(Clone)]
@@ -67,16 +57,25 @@ impl SourceService {
         })
     }
 
-    async fn accept(&self, event: CloudEvent, call: Option<&TraceContext>) -> Result<(), Status> {
+    /// The event of a message.
+    fn read(&self, event: Option<CloudEvent>) -> Result<Event, Status> {
+        let Some(event) = event else {
+            return Err(self
+                .errors
+                .invalid("failed to convert to cloudevent: the request has no event"));
+        };
         let kind = event.r#type.clone();
-        let mut event = Event::try_from(event).map_err(|error| match error {
+        Event::try_from(event).map_err(|error| match error {
             event_wire::Error::Type(error) => self
                 .errors
                 .invalid(format!("failed to parse cloud event type {kind}, {error}")),
             error => self
                 .errors
                 .invalid(format!("failed to convert to cloudevent: {error}")),
-        })?;
+        })
+    }
+
+    async fn accept(&self, mut event: Event, call: Option<&TraceContext>) -> Result<(), Status> {
         if event.source.is_empty() {
             return Err(self
                 .errors
@@ -238,89 +237,26 @@ impl SourceService {
     /// Answers at once; the statuses follow on the streams of the source. The answer is a promise: while the database is away, it is
     /// tried again, for as long as one of these streams is open.
     fn resync(&self, event: &Event) -> Result<(), Status> {
-        let list: StatusHashList = event.json().map_err(|error| {
-            self.errors
-                .invalid(format!("failed to respond resync status request: {error}"))
-        })?;
-        let known: HashMap<ResourceId, String> = list
-            .status_hashes
-            .into_iter()
-            .map(|entry| (ResourceId::from(entry.resource_id), entry.status_hash))
-            .collect();
+        const FAILED: &str = "failed to respond resync status request";
+        let list: StatusHashList = event
+            .json()
+            .map_err(|error| self.errors.invalid(format!("{FAILED}: {error}")))?;
         let source = SourceId::from(event.source.as_str());
-        let service = self.clone();
-        let shutdown = self.context.shutdown.clone();
-        self.context.tasks.spawn(async move {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = service.send_changed_until_done(&source, &known) => {}
-            }
-        });
+        let turn = self.context.status_resyncs.ask(&source, list.into());
+        let turn = turn.map_err(|Full| {
+            let text = format!("{FAILED}: too many requests wait, try again later");
+            self.errors.other(Code::Unavailable, text)
+        })?;
+        if let Some(turn) = turn {
+            let context = self.context.clone();
+            self.context.tasks.spawn(async move {
+                tokio::select! {
+                    () = context.shutdown.cancelled() => {}
+                    () = turn.run(&context) => {}
+                }
+            });
+        }
         Ok(())
-    }
-
-    async fn send_changed_until_done(
-        &self,
-        source: &SourceId,
-        known: &HashMap<ResourceId, String>,
-    ) {
-        let asked: HashSet<_> = self.streams(source).collect();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let result = self.send_changed(source, known).await;
-            let flow = self.context.telemetry.flow();
-            flow.synced(Way::Status, result.is_ok());
-            match result {
-                Ok(()) => return,
-                Err(error @ storage::Error::Unavailable(_))
-                    if self.streams(source).any(|stream| asked.contains(&stream)) =>
-                {
-                    tracing::warn!(%source, %error, "Can't compare statuses now; it is tried again.");
-                }
-                Err(error) => {
-                    tracing::warn!(%source, %error, "Can't compare statuses; the source has to ask again.");
-                    return;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn streams(&self, source: &SourceId) -> impl Iterator<Item = uuid::Uuid> + use<> {
-        let streams = self.context.hub.sources_of(source);
-        streams.into_iter().map(|stream| stream.id)
-    }
-
-    /// Every status of the source when the list is empty, else those on the list whose hash differs.
-    async fn send_changed(
-        &self,
-        source: &SourceId,
-        known: &HashMap<ResourceId, String>,
-    ) -> Result<(), storage::Error> {
-        let mut after = None;
-        loop {
-            let page = self
-                .context
-                .store
-                .status_hashes(source, after.as_ref(), PAGE)
-                .await?;
-            let full = page.len() == PAGE;
-            after = page.last().map(|row| row.id.clone());
-            let differs = |row: &storage::StatusHash| {
-                known.is_empty()
-                    || known
-                        .get(&row.id)
-                        .is_some_and(|hash| row.hash.as_deref().unwrap_or(hash::NO_STATUS) != hash)
-            };
-            let ids: Vec<ResourceId> = page.into_iter().filter(differs).map(|row| row.id).collect();
-            for stream in self.context.hub.sources_of(source) {
-                stream.add_updates(ids.iter().cloned());
-            }
-            if !full {
-                return Ok(());
-            }
-        }
     }
 }
 
@@ -330,15 +266,18 @@ impl CloudEventService for SourceService {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
         let _counted = connection(&request).publishing();
-        let source = request.get_ref().event.as_ref();
-        let source = source.map_or("", |event| event.source.as_str()).to_owned();
-        self.admit(&request, Act::Publish, &source).await?;
-        let call = trace::of_call(request.metadata());
-        let Some(event) = request.into_inner().event else {
-            return Err(self
-                .errors
-                .invalid("failed to convert to cloudevent: the request has no event"));
+        let (metadata, extensions, message) = request.into_parts();
+        let request = Request::from_parts(metadata, extensions, ());
+        let named = message.event.as_ref().map(|event| event.source.clone());
+        let event = self.read(message.event);
+        // Both modes of an event can name another source than the message does; only the one that is acted for counts.
+        let source = match &event {
+            Ok(event) => event.source.clone(),
+            Err(_) => named.unwrap_or_default(),
         };
+        self.admit(&request, Act::Publish, &source).await?;
+        let event = event?;
+        let call = trace::of_call(request.metadata());
         let started = Instant::now();
         let result = self.accept(event, call.as_ref()).await;
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);

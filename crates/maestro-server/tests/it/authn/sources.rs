@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use event_wire::Action;
+use event_wire::proto::cloud_event::Data;
+use event_wire::proto::cloud_event_attribute_value::Attr;
+use event_wire::proto::{CloudEvent, CloudEventAttributeValue};
 use maestro_server::Config;
 use maestro_server::authn::{RestAuthn, SourceAuthn};
 use serde_json::json;
@@ -125,6 +129,74 @@ async fn tokens_are_reviewed_and_what_their_users_may_do() {
         Code::Unauthenticated,
         "token not authenticated",
     );
+}
+
+/// An event can name its source three times: in the message, as an attribute, and as JSON inside. The one that is acted for is the one that
+/// is asked about.
+#[tokio::test]
+async fn nobody_acts_for_a_source_that_hides_in_the_event() {
+    let setting = Setting::new().await;
+    let api = &setting.kubernetes.api;
+    api.know("s3cr3t-alice", "alice", &["adapters"]);
+    api.know("s3cr3t-victor", "victor", &["victims"]);
+    api.allow("adapters", "pub", "/sources/s1");
+    api.allow("victims", "pub", "/sources/victim");
+    let server = start(setting.for_sources(SourceAuthn::Token)).await;
+    server.cluster("c1").await;
+    let client = setting
+        .connect(server.addresses.grpc.port(), None)
+        .await
+        .unwrap();
+    let (alice, victor) = (Some("Bearer s3cr3t-alice"), Some("Bearer s3cr3t-victor"));
+    publish(&client, create("victim", "w", "c1"), victor)
+        .await
+        .unwrap();
+
+    let text = |text: &str| CloudEventAttributeValue {
+        attr: Some(Attr::CeString(text.to_owned())),
+    };
+    for action in [
+        Action::CreateRequest,
+        Action::DeleteRequest,
+        Action::ResyncRequest,
+    ] {
+        let mut event = create("victim", "w", "c1");
+        event.event_type.action = action;
+        let mut attribute = CloudEvent::from(event.clone());
+        attribute.source = "s1".to_owned();
+        attribute
+            .attributes
+            .insert("ce-source".to_owned(), text("victim"));
+        let json = event_wire::stored::to_string(&event).unwrap();
+        let structured = CloudEvent {
+            source: "s1".to_owned(),
+            attributes: [(
+                "contenttype".to_owned(),
+                text("application/cloudevents+json"),
+            )]
+            .into(),
+            data: Some(Data::BinaryData(json.into())),
+            ..CloudEvent::from(event)
+        };
+        for message in [attribute, structured] {
+            refused(
+                publish(&client, message, alice).await,
+                Code::PermissionDenied,
+                "unauthorized to publish the event from source victim",
+            );
+        }
+    }
+    let (status, row) = server.bundle("w").await;
+    assert_eq!(status, 200);
+    assert!(row["deletedAt"].is_null(), "{row}");
+    // Whoever may act for the source may name it there.
+    let mut inside = CloudEvent::from(create("victim", "w2", "c1"));
+    inside.source = "s1".to_owned();
+    inside
+        .attributes
+        .insert("ce-source".to_owned(), text("victim"));
+    publish(&client, inside, victor).await.unwrap();
+    assert_eq!(server.bundle("w2").await.0, 200);
 }
 
 #[tokio::test]
