@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::{Core, Effect, Message, Now};
 use crate::job::{Done, Job, Outcome, Runner};
+use crate::journal::Journal;
 use crate::link::{News, Publisher};
 use crate::metrics::Metrics;
 use crate::observer::{Observer, Sight};
@@ -76,6 +77,7 @@ struct Loop {
     sequence: Arc<SequenceGenerator>,
     subscriptions: u64,
     last_progress: Instant,
+    journal: Journal,
 }
 
 impl Agent {
@@ -90,6 +92,7 @@ impl Agent {
             sequence: Arc::new(SequenceGenerator::new()),
             subscriptions: 0,
             last_progress: Instant::now(),
+            journal: Journal::default(),
         };
         owner.agent.work_gate.ready();
         owner.agent.link_gate.not_ready("not subscribed yet");
@@ -212,7 +215,7 @@ impl Loop {
         match ended {
             Ok((id, done)) => {
                 self.running.remove(&id);
-                log(&done);
+                self.journal.job(&done, self.last_progress);
                 Some(Message::Done(Box::new(done)))
             }
             Err(error) => {
@@ -373,58 +376,6 @@ async fn send_resync(publisher: Publisher, event: Event, metrics: Metrics) -> En
             tracing::warn!(%error, "The resync request was not accepted; it is sent again.");
             Ended::Resynced(false)
         }
-    }
-}
-
-/// What went wrong in a job, for operators; no contents of objects.
-fn log(done: &Done) {
-    let work = &*done.work;
-    match &done.outcome {
-        Outcome::Applied(outcome) => {
-            for attempt in &outcome.attempts {
-                if let Err(failure) = &attempt.result {
-                    let meta = &attempt.meta;
-                    tracing::warn!(
-                        work,
-                        version = outcome.version,
-                        kind = meta.kind,
-                        namespace = meta.namespace,
-                        name = meta.name,
-                        error = failure.text(),
-                        "A manifest could not be applied; trying again."
-                    );
-                }
-            }
-            if let Some(trouble) = &outcome.trouble {
-                tracing::warn!(
-                    work,
-                    error = trouble.text(),
-                    "A work could not be completed; trying again."
-                );
-            }
-            if outcome.full && !outcome.halted {
-                tracing::info!(
-                    work,
-                    version = outcome.version,
-                    manifests = outcome.attempts.len(),
-                    "A work was applied."
-                );
-            }
-        }
-        Outcome::Removed(outcome) => {
-            if let Some(error) = &outcome.error {
-                tracing::warn!(work, %error, "A work could not be removed; trying again.");
-            } else if outcome.finished {
-                tracing::info!(work, "Everything of a work is gone.");
-            } else {
-                tracing::info!(
-                    work,
-                    objects = outcome.held.len(),
-                    "A work waits for its objects to go."
-                );
-            }
-        }
-        Outcome::Looked(_) | Outcome::Lost => {}
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! In reading order: [`config`], [`cli`], [`service`] (how it starts) · [`core`] (what is decided) · [`agent`] (the owner's
 //! task) · [`bundle`], [`target`], [`rank`] (what a work asks for) · [`job`], [`apply`], [`remove`], [`record`], [`executor`],
-//! [`failure`] (how it is done) · [`observer`], [`link`] (eyes and ears) · [`metrics`].
+//! [`failure`] (how it is done) · [`journal`] (what operators read of it) · [`observer`], [`link`] (eyes and ears) · [`metrics`].
 //!
 //! The rules are those of `docs/protocol/work-agent.md`.
 
@@ -24,6 +24,7 @@ pub mod core;
 pub mod executor;
 pub mod failure;
 pub mod job;
+pub mod journal;
 pub mod link;
 pub mod metrics;
 pub mod observer;

@@ -19,4 +19,5 @@ mod executor;
 mod failures;
 mod lifecycle;
 mod link;
+mod logs;
 mod strategies;
