@@ -10,6 +10,7 @@ mod delivery;
 mod endings;
 mod errors;
 mod explain;
+mod extract;
 mod ksuid;
 mod list;
 mod meta;

@@ -1,10 +1,11 @@
 //! Serving an [`axum::Router`] over HTTP/1.1 with the limits that a front door needs.
 //!
 //! A slow or silent peer costs one connection out of [`Options::max_connections`] for a bounded time and never
-//! delays another; when all are taken, new connections wait in the listen queue. Bodies are the router's business
-//! (axum's body limit, timeouts of its layers).
+//! delays another; when all are taken, new connections wait in the listen queue. The size of bodies is the router's business
+//! (axum's body limit), their time is not.
 
 mod patience;
+mod timely;
 
 use std::convert::Infallible;
 use std::io;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -30,12 +32,15 @@ use tower::ServiceExt as _;
 
 use crate::tls;
 use patience::Patience;
+use timely::Timely;
 
 /// How long a new connection may stay silent before its first byte (with TLS: until the handshake is complete).
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a kept-alive connection may be idle, and how long one request head may take. Longer than the 90 s after
 /// which HTTP clients commonly drop pooled connections, so that the client is the one who closes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a request body may take, from first to last byte: reading it fails then.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take nothing of a response before its connection is cut.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections served at once; more wait in the listen queue.
@@ -56,6 +61,8 @@ pub struct Options {
     pub first_byte_timeout: Duration,
     /// See [`IDLE_TIMEOUT`].
     pub idle_timeout: Duration,
+    /// See [`BODY_TIMEOUT`].
+    pub body_timeout: Duration,
     /// See [`WRITE_TIMEOUT`].
     pub write_timeout: Duration,
     /// See [`DRAIN_TIMEOUT`].
@@ -68,6 +75,7 @@ impl Default for Options {
             max_connections: MAX_CONNECTIONS,
             first_byte_timeout: FIRST_BYTE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
         }
@@ -221,6 +229,7 @@ impl Connection {
             if let Some(certificates) = certificates.clone() {
                 request.extensions_mut().insert(certificates);
             }
+            let request = request.map(|body| Body::new(Timely::new(body, options.body_timeout)));
             let response = router.clone().oneshot(request);
             async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
         });

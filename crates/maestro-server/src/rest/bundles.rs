@@ -5,16 +5,19 @@ mod shown;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
+
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
+use super::extract::Id;
 use super::list::Parameters;
 use super::response::{Failure, Operation, no_content, raw};
 use crate::model::{Delete, Operation as Write, ResourceId};
@@ -31,8 +34,8 @@ pub use shown::Shown;
 const CHUNK_ROWS: usize = 16;
 /// Chunks read at once: one core of the database turns documents into text while another chunk is written.
 const READS_AHEAD: usize = 2;
-/// A reader that takes nothing of a list for this long is cut off.
-const READER_STALL: Duration = Duration::from_secs(30);
+/// Bytes handed over at once: however slowly somebody reads, the connection sees that he does.
+const SLICE: usize = 256 * 1024;
 /// Rows read beyond a page, to fill it up when others vanish while it is written.
 const SPARE_ROWS: u64 = 64;
 
@@ -54,6 +57,7 @@ pub(super) async fn list_all(
             operation.failed(Problem::storage("Unable to list resources", &error))
         })?;
     let (chunks, body) = mpsc::channel(1);
+    let whole = Arc::new(AtomicBool::new(false));
     let writer = ListWriter {
         api,
         parameters: Arc::new(parameters),
@@ -61,12 +65,20 @@ pub(super) async fn list_all(
         wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
         total: page.total,
         chunks,
+        whole: Arc::clone(&whole),
     };
     tokio::spawn(writer.run());
-    Ok(raw(
-        StatusCode::OK,
-        Body::from_stream(ReceiverStream::new(body)),
-    ))
+    Ok(raw(StatusCode::OK, body_of(body, whole)))
+}
+
+/// The status line is out when a list fails: the only honest answer left is to break off, so that nobody takes a part for the whole.
+fn body_of(text: mpsc::Receiver<Bytes>, whole: Arc<AtomicBool>) -> Body {
+    let broken = move || {
+        let broken = !whole.load(Ordering::Acquire);
+        broken.then(|| Err(std::io::Error::other("the list was broken off")))
+    };
+    let end = tokio_stream::iter(std::iter::from_fn(broken).take(1));
+    Body::from_stream(ReceiverStream::new(text).map(Ok).chain(end))
 }
 
 /// Writes a page chunk by chunk: memory follows the chunk, not the page, and no transaction is open meanwhile.
@@ -76,7 +88,9 @@ struct ListWriter {
     rows: Vec<Listed>,
     wanted: usize,
     total: u64,
-    chunks: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    chunks: mpsc::Sender<Bytes>,
+    /// Set once everything is handed over.
+    whole: Arc<AtomicBool>,
 }
 
 impl ListWriter {
@@ -116,12 +130,7 @@ impl ListWriter {
             let chunk = match made {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    // The status line is out: the only honest answer left is to break off.
                     tracing::warn!(%error, "A list was broken off.");
-                    let _ = self
-                        .chunks
-                        .send(Err(std::io::Error::other("broken off")))
-                        .await;
                     return;
                 }
             };
@@ -133,12 +142,20 @@ impl ListWriter {
                 }
             }
         }
-        self.send(format!(r#"],"size":{written}}}"#).into()).await;
+        if self.send(format!(r#"],"size":{written}}}"#).into()).await {
+            self.whole.store(true, Ordering::Release);
+        }
     }
 
-    async fn send(&self, text: Bytes) -> bool {
-        let sent = tokio::time::timeout(READER_STALL, self.chunks.send(Ok(text))).await;
-        matches!(sent, Ok(Ok(())))
+    /// Hands text over as the reader takes it; `false` when he is gone. Who takes nothing is cut off by the connection.
+    async fn send(&self, mut text: Bytes) -> bool {
+        while !text.is_empty() {
+            let slice = text.split_to(SLICE.min(text.len()));
+            if self.chunks.send(slice).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -209,7 +226,7 @@ impl Chunk {
 pub(super) async fn get(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     match api.store.resource(&id.as_str().into()).await {
@@ -226,7 +243,7 @@ pub(super) async fn get(
 pub(super) async fn delete(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let delete = Write::Delete(Delete {
@@ -236,5 +253,28 @@ pub(super) async fn delete(
     match api.writer.submit(Lane::Operator, delete).await {
         Ok(_) => Ok(no_content()),
         Err(error) => Err(operation.failed(Problem::write("Unable to delete Resource", &error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(whole: bool) -> Result<Bytes, axum::Error> {
+        let (chunks, text) = mpsc::channel(1);
+        let written = Arc::new(AtomicBool::new(false));
+        let body = body_of(text, Arc::clone(&written));
+        tokio::spawn(async move {
+            chunks.send("[1,".into()).await.unwrap();
+            chunks.send("2]".into()).await.unwrap();
+            written.store(whole, Ordering::Release);
+        });
+        axum::body::to_bytes(body, usize::MAX).await
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_list_is_not_taken_for_the_whole() {
+        assert_eq!(read(true).await.unwrap(), "[1,2]");
+        read(false).await.unwrap_err();
     }
 }

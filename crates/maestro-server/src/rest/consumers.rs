@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use manifestwork::validate::{FieldError, list, names};
@@ -12,6 +11,7 @@ use serde_json::{Map, Value, json as value};
 
 use super::Api;
 use super::delivery::Delivery;
+use super::extract::{Body, Id};
 use super::list::Parameters;
 use super::response::{BASE, Failure, Operation, json, no_content};
 use crate::model::Consumer;
@@ -60,7 +60,7 @@ pub(super) async fn list_all(
 pub(super) async fn get(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     match api.store.consumer(&id).await {
@@ -81,10 +81,10 @@ pub(super) async fn get(
 pub(super) async fn create(
     State(api): State<Api>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Failure> {
     #[derive(Default, Deserialize)]
-    struct Body {
+    struct Content {
         #[serde(default)]
         id: Option<String>,
         #[serde(default)]
@@ -93,7 +93,7 @@ pub(super) async fn create(
         labels: Option<BTreeMap<String, String>>,
     }
     let operation = Operation::of(&headers);
-    let body: Body = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
+    let body: Content = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
     if body.id.is_some_and(|id| !id.is_empty()) {
         return Err(operation.failed(Problem::new(problem::VALIDATION, "id must be empty")));
     }
@@ -133,16 +133,16 @@ pub(super) async fn create(
 pub(super) async fn update(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    body: Bytes,
+    Id(id): Id,
+    Body(body): Body,
 ) -> Result<Response, Failure> {
     #[derive(Default, Deserialize)]
-    struct Body {
+    struct Content {
         #[serde(default)]
         labels: Option<BTreeMap<String, String>>,
     }
     let operation = Operation::of(&headers);
-    let body: Body = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
+    let body: Content = parse_or_default(&body).map_err(|problem| operation.failed(problem))?;
     if let Some(labels) = &body.labels {
         check_labels(labels).map_err(|problem| operation.failed(problem))?;
     }
@@ -156,7 +156,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     match api.store.delete_consumer(&id).await {

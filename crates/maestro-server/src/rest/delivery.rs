@@ -1,6 +1,6 @@
 //! The agent of a consumer and what it hasn't settled; what operators did about it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use serde_json::json as value;
 
 use super::Api;
 use super::consumers::not_found;
+use super::extract::Id;
 use super::response::{BASE, Failure, Operation, json};
 use crate::delivery::Here;
 use crate::model::ClusterName;
@@ -154,7 +155,7 @@ fn absent(left: &Ended) -> LastPresence {
 pub(super) async fn get(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -184,7 +185,7 @@ pub(super) async fn get(
 pub(super) async fn audit(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let storage = |error| operation.failed(Problem::storage("Unable to read the audit", &error));

@@ -1,8 +1,7 @@
 //! What only an operator may decide: that a cluster has ended, and that resources which nobody knows may go.
 //! Never a timer: this server can't tell a cluster that is gone from one that is cut off.
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
@@ -13,6 +12,7 @@ use super::Api;
 use super::actor::Actor;
 use super::consumers::{not_found, parse};
 use super::delivery::presence;
+use super::extract::{Body, Id};
 use super::response::{Failure, Operation, json};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
@@ -27,19 +27,19 @@ pub(super) async fn force_remove(
     State(api): State<Api>,
     actor: Actor,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    body: Bytes,
+    Id(id): Id,
+    Body(body): Body,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    struct Body {
+    struct Content {
         #[serde(default)]
         reason: String,
         #[serde(default)]
         include_live: bool,
     }
     let operation = Operation::of(&headers);
-    let Body {
+    let Content {
         reason,
         include_live,
     } = parse(&body).map_err(|problem| operation.failed(problem))?;
@@ -103,7 +103,7 @@ pub(super) async fn accept_orphans(
     State(api): State<Api>,
     actor: Actor,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let consumer = consumer(&api, &operation, &id).await?;

@@ -1,10 +1,10 @@
 //! The catalogue of errors.
 
-use axum::extract::Path;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::json as value;
 
+use super::extract::Id;
 use super::list::Window;
 use super::response::{ErrorBody, Failure, Operation, json};
 use crate::problem::{self, CATALOGUE, Problem};
@@ -25,7 +25,7 @@ pub(super) async fn list(uri: Uri) -> Response {
     json(StatusCode::OK, &body)
 }
 
-pub(super) async fn get(headers: HeaderMap, Path(id): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn get(headers: HeaderMap, Id(id): Id) -> Result<Response, Failure> {
     let known = id
         .parse()
         .ok()

@@ -1,6 +1,6 @@
 //! Where a resource is, and one more delivery of it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
@@ -10,6 +10,7 @@ use serde_json::json as value;
 use super::Api;
 use super::actor::Actor;
 use super::delivery::presence;
+use super::extract::Id;
 use super::response::{BASE, Failure, Operation, json};
 use crate::explain::{Explanation, Facts, explain};
 use crate::model::{Change, SpecChange};
@@ -30,7 +31,7 @@ struct Body<'a> {
 pub(super) async fn explained(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let storage = |error| operation.failed(Problem::storage("Unable to explain Resource", &error));
@@ -76,7 +77,7 @@ pub(super) async fn resend(
     State(api): State<Api>,
     actor: Actor,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
     let storage = |error| operation.failed(Problem::storage("Unable to resend Resource", &error));

@@ -327,6 +327,13 @@ async fn what_is_too_large_is_refused() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 413);
+    let refused: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(refused["code"], "maestro-17", "{refused}");
+    for path in ["consumers", "resource-bundles"] {
+        let (status, refused) = server.get(&format!("{V1}/{path}/%ff")).await;
+        let code = &refused["code"];
+        assert_eq!((status, code), (404, &json!("maestro-7")), "{refused}");
+    }
     let long = "a".repeat(30_000);
     let (status, answer) = server.get(&format!("{V1}/consumers?search={long}")).await;
     assert_eq!(

@@ -55,6 +55,33 @@ async fn silent_and_half_written_requests_are_cut() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_doesnt_keep_its_place() {
+    let options = Options {
+        body_timeout: Duration::from_millis(200),
+        max_connections: 1,
+        ..Options::default()
+    };
+    let read = |body: axum::body::Bytes| async move { body.len().to_string() };
+    let router = router().route("/read", axum::routing::post(read));
+    let running = start(router, None, options).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    // The only place is free again.
+    let whole = reqwest::Client::new().post(format!("http://{}/read", running.address));
+    let text = whole.body("four").send().await.unwrap().text().await;
+    assert_eq!(text.unwrap(), "4");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_huge_head_is_refused() {
     let running = start(router(), None, Options::default()).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
