@@ -52,6 +52,7 @@ on_all_stores!(
     consumers_are_unique_and_held_by_their_resources,
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
+    f6_a_large_cluster_ends_in_portions,
 );
 
 fn memory() -> Arc<dyn Store> {
@@ -706,10 +707,11 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
     );
     assert!(store.resource(&"r0".into()).await.unwrap().is_some());
     forced.include_live = true;
-    let ForcedOutcome::Removed(changes) = store.force_remove(&forced).await.unwrap() else {
+    let ForcedOutcome::Removed { changes, resources } = store.force_remove(&forced).await.unwrap()
+    else {
         panic!("removed")
     };
-    assert_eq!(changes.len(), 120);
+    assert_eq!((changes.len(), resources), (120, 120));
     let events: Vec<String> = changes
         .iter()
         .map(|change| match change {
@@ -740,5 +742,82 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
             .unwrap()
             .len(),
         1
+    );
+}
+
+/// D13, F6: each portion is kept, nobody adds to what is ending, and whoever finishes it leaves one record of all.
+async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
+    const WORKS: usize = 700;
+    let doomed = register(&*store, "c1").await;
+    register(&*store, "c2").await;
+    let creates = (0..WORKS).map(|number| create(&format!("r{number:03}"), "c1"));
+    apply(&*store, creates.collect()).await;
+    let mut forced = Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: true,
+    };
+    let mut gone = BTreeSet::new();
+    let mut note = |changes: Vec<Change>| {
+        for change in changes {
+            let Change::Removed { id, .. } = change else {
+                panic!("{change:?}")
+            };
+            assert!(gone.insert(id.clone()), "{id} ends twice");
+        }
+    };
+    let ForcedOutcome::Portion(changes) = store.force_remove(&forced).await.unwrap() else {
+        panic!("it is one transaction")
+    };
+    note(changes);
+    assert!(store.resource(&"r000".into()).await.unwrap().is_none());
+    assert!(store.resource(&"r699".into()).await.unwrap().is_some());
+    assert!(store.consumer(&doomed.id).await.unwrap().is_some());
+    assert!(store.audit(&doomed.id).await.unwrap().is_empty());
+    // An agent that comes back now is not told to delete what went so far.
+    assert!(!store.is_registered(&"c1".into()).await.unwrap());
+    assert!(matches!(
+        one(&*store, create("late", "c1")).await.0,
+        Err(Refusal::UnknownConsumer(_))
+    ));
+    done(&*store, create("elsewhere", "c2")).await;
+
+    // The one who asked has gone; somebody else asks for the rest.
+    forced.include_live = false;
+    assert!(matches!(
+        store.force_remove(&forced).await.unwrap(),
+        ForcedOutcome::Live(_)
+    ));
+    forced.include_live = true;
+    forced.who = "my heir".into();
+    let resources = loop {
+        match store.force_remove(&forced).await.unwrap() {
+            ForcedOutcome::Portion(changes) => note(changes),
+            ForcedOutcome::Removed { changes, resources } => {
+                note(changes);
+                break resources;
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((gone.len(), resources), (WORKS, 700));
+    assert!(store.consumer(&doomed.id).await.unwrap().is_none());
+    let audit = store.audit(&doomed.id).await.unwrap();
+    assert_eq!(audit.len(), 1);
+    assert_eq!(
+        (audit[0].who.as_str(), audit[0].action.as_str()),
+        ("my heir", "force-remove")
+    );
+    let named: BTreeSet<ResourceId> = audit[0]
+        .resources
+        .iter()
+        .map(|id| id.as_str().into())
+        .collect();
+    assert_eq!(named, gone);
+    assert_eq!(
+        store.force_remove(&forced).await.unwrap(),
+        ForcedOutcome::Unknown
     );
 }
