@@ -334,12 +334,16 @@ pub enum Foreign {
     Gap,
 }
 
+/// No reminder is planned further ahead than this.
+const LONGEST_REMINDER: Duration = Duration::from_secs(600);
+
 /// Reminders of an unsettled row: after `first`, then twice as long each time, but never rarer than every 10 minutes, for
 /// as long as it takes. `noise` in 0..1 spreads them by up to a fifth.
 #[must_use]
 pub fn reminder_after(first: Duration, attempts: u32, noise: f64) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(600);
-    let pause = first.saturating_mul(1 << attempts.min(10)).min(LONGEST);
+    let pause = first
+        .saturating_mul(1 << attempts.min(10))
+        .min(LONGEST_REMINDER);
     pause.mul_f64(1.0 - 0.2 * noise.clamp(0.0, 1.0))
 }
 

@@ -65,8 +65,11 @@ fn file(folder: &Path) -> Arc<dyn Store> {
 
 async fn postgres() -> Arc<dyn Store> {
     let server = testkit::postgres::Server::shared().await.unwrap();
-    let url = server.database().await.unwrap().url();
-    let config = sql_store::postgres::Config::from_url(&url).unwrap();
+    open(&server.database().await.unwrap().url()).await
+}
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    let config = sql_store::postgres::Config::from_url(url).unwrap();
     let opened = Box::pin(Postgres::open(&config, 10, "test", Duration::from_secs(15))).await;
     Arc::new(opened.unwrap())
 }
@@ -820,4 +823,48 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
         store.force_remove(&forced).await.unwrap(),
         ForcedOutcome::Unknown
     );
+}
+
+/// Sets times of a row, and of its reminder, to those of another clock.
+const CHANGED_AHEAD: &str =
+    "update resources set updated_at = '2999-01-01T00:00:00.000000Z' where id = 'ahead'";
+const DUE_AHEAD: &str =
+    "update delivery set due = '2999-01-01T00:00:00.000000Z' where resource_id = 'ahead'";
+
+/// F3, I3: reminders don't wait until a clock has caught up with what another one, or itself, wrote.
+async fn f3_times_of_another_clock(store: &dyn Store, set: impl AsyncFn(&'static str)) {
+    let reminded = async || {
+        let grace = Duration::from_secs(20);
+        let rows = store.overdue(&["c1".into()], grace, 10).await.unwrap();
+        let ids = rows.iter().map(|row| (row.id.to_string(), row.attempts));
+        ids.collect::<Vec<_>>()
+    };
+    register(store, "c1").await;
+    apply(store, vec![create("ahead", "c1"), create("recent", "c1")]).await;
+    assert_eq!(reminded().await, []);
+    set(CHANGED_AHEAD).await;
+    assert_eq!(reminded().await, [("ahead".to_owned(), 0)]);
+    assert_eq!(reminded().await, [], "the next one comes in its time");
+    set(DUE_AHEAD).await;
+    assert_eq!(reminded().await, [("ahead".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn f3_times_of_another_clock_stop_no_reminder_in_postgres() {
+    let config = crate::harness::postgres().await;
+    let url = crate::harness::url(&config);
+    let store = open(&url).await;
+    let db = crate::harness::session(&config).await;
+    let set = async |sql: &'static str| db.batch_execute(sql).await.unwrap();
+    f3_times_of_another_clock(&*store, set).await;
+}
+
+#[tokio::test]
+async fn f3_times_of_another_clock_stop_no_reminder_in_sqlite() {
+    let folder = crate::harness::folder();
+    let store = file(folder.path());
+    let db =
+        sql_store::sqlite::rusqlite::Connection::open(folder.path().join("a.db")).unwrap();
+    let set = async |sql: &'static str| db.execute_batch(sql).unwrap();
+    f3_times_of_another_clock(&*store, set).await;
 }
