@@ -863,8 +863,28 @@ async fn f3_times_of_another_clock_stop_no_reminder_in_postgres() {
 async fn f3_times_of_another_clock_stop_no_reminder_in_sqlite() {
     let folder = crate::harness::folder();
     let store = file(folder.path());
-    let db =
-        sql_store::sqlite::rusqlite::Connection::open(folder.path().join("a.db")).unwrap();
+    let db = sql_store::sqlite::rusqlite::Connection::open(folder.path().join("a.db")).unwrap();
     let set = async |sql: &'static str| db.execute_batch(sql).unwrap();
     f3_times_of_another_clock(&*store, set).await;
+}
+
+/// F3, I7: clusters that never settle don't take the turns of the others, neither first reminders nor further ones.
+#[tokio::test]
+async fn f3_reminders_of_many_clusters_take_turns() {
+    let store = postgres().await;
+    let clusters = ["c1", "c2", "c3", "c4"].map(maestro_server::model::ClusterName::from);
+    for cluster in &clusters {
+        register(&*store, cluster.as_str()).await;
+        let creates = (0..3).map(|number| create(&format!("{cluster}-{number}"), cluster.as_str()));
+        apply(&*store, creates.collect()).await;
+    }
+    let mut reminders = std::collections::BTreeMap::<ResourceId, u32>::new();
+    for _ in 0..40 {
+        // With no patience at all everything is always due, four times what fits.
+        for row in store.overdue(&clusters, Duration::ZERO, 4).await.unwrap() {
+            *reminders.entry(row.id).or_default() += 1;
+        }
+    }
+    assert_eq!(reminders.len(), 12, "{reminders:?}");
+    assert!(reminders.values().all(|times| *times > 2), "{reminders:?}");
 }

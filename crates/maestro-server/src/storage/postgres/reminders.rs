@@ -38,6 +38,8 @@ struct State {
     after: HashMap<ClusterName, String>,
     /// Whose turn it is.
     next: Option<ClusterName>,
+    /// The last cluster whose due reminders were found, if there was no room for those of all.
+    reminded: Option<ClusterName>,
 }
 
 impl State {
@@ -52,6 +54,19 @@ impl State {
             turns.rotate_left(at);
         }
         turns
+    }
+}
+
+impl State {
+    /// The clusters whose due reminders are looked for, beginning after the one that was served last.
+    fn due_turns(&self, clusters: &[ClusterName]) -> Vec<String> {
+        let mut turns: Vec<&ClusterName> = clusters.iter().collect();
+        turns.sort_unstable();
+        if let Some(last) = &self.reminded {
+            let at = turns.partition_point(|cluster| *cluster <= last);
+            turns.rotate_left(at);
+        }
+        turns.into_iter().map(ToString::to_string).collect()
     }
 }
 
@@ -139,34 +154,34 @@ pub(super) async fn overdue(
     let longest = LONGEST_REMINDER.as_secs_f64();
     let grace_seconds = grace.as_secs_f64();
     let step = (STEPS / clusters.len().max(1)).max(LEAST_STEPS);
-    let (names, starts): (Vec<String>, Vec<String>) = {
+    // Clusters with reminders without end leave room for first ones.
+    let due_limit = limit - limit / 4;
+    let (due_names, (names, starts)): (Vec<String>, (Vec<String>, Vec<String>)) = {
         let mut state = walk.state.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = state.turns(clusters);
         let start = |cluster: &ClusterName| state.after.get(cluster).cloned().unwrap_or_default();
-        turns
+        let walk = turns
             .into_iter()
             .map(|cluster| (cluster.to_string(), start(cluster)))
-            .unzip()
+            .unzip();
+        (state.due_turns(clusters), walk)
     };
     let due = client.prepare_cached(DUE).await?;
     let walking = client.prepare_cached(WALK).await?;
     let (due, walked) = tokio::try_join!(
         async {
             client
-                .query(&due, &[&names, &longest, &count(SHARE), &count(limit)])
+                .query(
+                    &due,
+                    &[&due_names, &longest, &count(SHARE), &count(due_limit)],
+                )
                 .await
         },
         async {
             client
                 .query(
                     &walking,
-                    &[
-                        &names,
-                        &starts,
-                        &count(step),
-                        &count(STEPS),
-                        &grace_seconds,
-                    ],
+                    &[&names, &starts, &count(step), &count(STEPS), &grace_seconds],
                 )
                 .await
         },
@@ -188,10 +203,15 @@ pub(super) async fn overdue(
             wants: row.try_get(3)?,
         });
     }
-    walk.state
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(passed, step, limit, &mut found);
+    let last_due = match due.last() {
+        Some(row) if due.len() >= due_limit => Some(row.try_get::<_, &str>(1)?.into()),
+        _ => None,
+    };
+    {
+        let mut state = walk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.reminded = last_due;
+        state.take(passed, step, limit, &mut found);
+    }
     if !settled.is_empty() {
         let forget = client
             .prepare_cached(
