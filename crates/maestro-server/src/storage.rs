@@ -104,7 +104,7 @@ pub trait Store: facts::Facts + 'static {
     /// A consumer by id.
     async fn consumer(&self, id: &str) -> Result<Option<Consumer>, Error>;
 
-    /// Whether a cluster is registered.
+    /// Whether a cluster is registered, and isn't ending.
     async fn is_registered(&self, cluster: &ClusterName) -> Result<bool, Error>;
 
     /// Registers a consumer. [`Error::Unique`] when the name is taken.
@@ -123,7 +123,9 @@ pub trait Store: facts::Facts + 'static {
     /// When a cluster's agent was last connected to any server.
     async fn last_seen(&self, cluster: &ClusterName) -> Result<Option<Timestamp>, Error>;
 
-    /// Ends a consumer for good: its resources get a final status and go, then the consumer; an audit entry stays.
+    /// Ends a consumer for good, a portion at a time: some of its resources get a final status and go, and with the last of
+    /// them the consumer goes and an audit entry stays. To be asked again until nothing is left; whoever asks goes on where
+    /// the last one stopped. From the first portion on nobody can add resources, and the cluster isn't registered any more.
     async fn force_remove(&self, forced: &Forced) -> Result<ForcedOutcome, Error>;
 
     /// Says that this server is alive.
@@ -277,10 +279,19 @@ pub struct Forced {
 /// What became of a forced removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForcedOutcome {
+    /// There is no such consumer (any more).
+    Unknown,
     /// So many resources are live; nothing was removed.
     Live(u64),
-    /// Everything is gone; the changes are for the sources.
-    Removed(Vec<Change>),
+    /// A portion is gone, and there may be more; the changes are for the sources.
+    Portion(Vec<Change>),
+    /// Everything is gone.
+    Removed {
+        /// The last portion, for the sources.
+        changes: Vec<Change>,
+        /// How many resources went since the first portion, whoever asked.
+        resources: u64,
+    },
 }
 
 /// A window on a list.
@@ -323,12 +334,16 @@ pub enum Foreign {
     Gap,
 }
 
+/// No reminder is planned further ahead than this.
+const LONGEST_REMINDER: Duration = Duration::from_secs(600);
+
 /// Reminders of an unsettled row: after `first`, then twice as long each time, but never rarer than every 10 minutes, for
 /// as long as it takes. `noise` in 0..1 spreads them by up to a fifth.
 #[must_use]
 pub fn reminder_after(first: Duration, attempts: u32, noise: f64) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(600);
-    let pause = first.saturating_mul(1 << attempts.min(10)).min(LONGEST);
+    let pause = first
+        .saturating_mul(1 << attempts.min(10))
+        .min(LONGEST_REMINDER);
     pause.mul_f64(1.0 - 0.2 * noise.clamp(0.0, 1.0))
 }
 

@@ -153,9 +153,10 @@ impl Herald {
                     (sending, encode::status(&with_documents))
                 }
                 StatusEntry::Removed(event) => {
+                    // It waited for longer than last words are kept, and nobody can say them any more.
                     let Some(removal) = found.removals.remove(&event) else {
                         flow.skipped(Way::Status, REMOVAL, Skipped::Gone);
-                        continue;
+                        return Err(Stop::Behind);
                     };
                     let sending = Sending {
                         id: None,
@@ -232,4 +233,36 @@ struct Found {
     rows: HashMap<ResourceId, recent::Found>,
     removals: HashMap<String, Removal>,
     read_at: Option<Instant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outgoing;
+    use super::super::connection::Connection;
+    use super::*;
+    use crate::model::Change;
+    use crate::storage::sqlite::Sqlite;
+    use crate::telemetry::Telemetry;
+
+    /// I4: the source would wait for ever for the end of a resource that nobody will tell it.
+    #[tokio::test]
+    async fn a_source_whose_removals_are_no_longer_kept_has_to_list() {
+        let hub = Arc::new(Hub::new(Telemetry::default()));
+        let stream = hub.add_source("s1".into(), Connection::new());
+        let (out, _outgoing) = Outgoing::new(None, ());
+        let herald = Herald {
+            store: Arc::new(Sqlite::in_memory().unwrap()),
+            hub: Arc::clone(&hub),
+            stream,
+            out,
+            limits: Limits::default(),
+        };
+        hub.changed(&Change::Removed {
+            id: "r1".into(),
+            source: "s1".into(),
+            event: "purged".into(),
+        });
+        let stop = tokio::time::timeout(Duration::from_secs(10), herald.serve()).await;
+        assert!(matches!(stop, Ok(Stop::Behind)), "the stream goes on");
+    }
 }

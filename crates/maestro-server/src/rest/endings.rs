@@ -1,6 +1,8 @@
 //! What only an operator may decide: that a cluster has ended, and that resources which nobody knows may go.
 //! Never a timer: this server can't tell a cluster that is gone from one that is cut off.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -17,7 +19,7 @@ use super::response::{Failure, Operation, json};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
 use crate::storage::facts::{AuditEntry, action};
-use crate::storage::{Forced, ForcedOutcome, now};
+use crate::storage::{Error, Forced, ForcedOutcome, now};
 
 /// Longest reason, bytes.
 const MAX_REASON: usize = 1024;
@@ -73,29 +75,58 @@ pub(super) async fn force_remove(
         who: actor.named(&operation),
         include_live,
     };
-    match api.store.force_remove(&forced).await {
-        Ok(ForcedOutcome::Live(count)) => {
-            let text = format!(
-                "{count} resources of {} are live; delete them first, or set \"includeLive\": true",
-                consumer.name
-            );
-            Err(operation.failed(Problem::new(problem::CONFLICT, text)))
+    let mut removed = 0_usize;
+    loop {
+        let outcome = match portion(&api, &forced).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let mut problem = Problem::storage(doing, &error);
+                if removed > 0 {
+                    let so_far = format!("; {removed} resources are gone, ask again for the rest");
+                    problem.reason.push_str(&so_far);
+                }
+                return Err(operation.failed(problem));
+            }
+        };
+        match outcome {
+            ForcedOutcome::Unknown => return Err(operation.failed(not_found(&forced.id))),
+            ForcedOutcome::Live(count) => {
+                let text = format!(
+                    "{count} resources of {} are live; delete them first, or set \"includeLive\": true",
+                    consumer.name
+                );
+                return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
+            }
+            ForcedOutcome::Portion(changes) => removed += changes.len(),
+            ForcedOutcome::Removed { resources, .. } => {
+                tracing::warn!(
+                    consumer = %consumer.name,
+                    resources,
+                    operation = operation.id(),
+                    "A consumer was removed by force."
+                );
+                let body = value!({
+                    "kind": "ConsumerRemoval", "id": forced.id, "name": consumer.name.as_str(), "resources": resources,
+                });
+                return Ok(json(StatusCode::OK, &body));
+            }
         }
-        Ok(ForcedOutcome::Removed(changes)) => {
-            tracing::warn!(
-                consumer = %consumer.name,
-                resources = changes.len(),
-                operation = operation.id(),
-                "A consumer was removed by force."
-            );
-            changes.iter().for_each(|change| api.hub.changed(change));
-            let body = value!({
-                "kind": "ConsumerRemoval", "id": forced.id, "name": consumer.name.as_str(), "resources": changes.len(),
-            });
-            Ok(json(StatusCode::OK, &body))
-        }
-        Err(error) => Err(storage(error)),
     }
+}
+
+/// Ends a portion of a consumer and tells the sources, in a task of its own: a caller who goes away in between takes no
+/// statuses with him. The next portion isn't begun then.
+async fn portion(api: &Api, forced: &Forced) -> Result<ForcedOutcome, Error> {
+    let (store, hub, forced) = (Arc::clone(&api.store), Arc::clone(&api.hub), forced.clone());
+    let task = tokio::spawn(async move {
+        let outcome = store.force_remove(&forced).await?;
+        if let ForcedOutcome::Portion(changes) | ForcedOutcome::Removed { changes, .. } = &outcome {
+            changes.iter().for_each(|change| hub.changed(change));
+        }
+        Ok(outcome)
+    });
+    task.await
+        .unwrap_or_else(|error| Err(Error::other(error.to_string())))
 }
 
 /// Lets the agent of a consumer delete what this server doesn't know, on whatever server it is connected.

@@ -14,10 +14,23 @@ use uuid::Uuid;
 
 use super::metadata::with_times;
 use super::{Error, Forced};
-use crate::model::Resource;
+use crate::model::{ResourceId, SourceId};
+
+/// What last words are made of: the row without its spec, which nobody has to read for them.
+pub(super) struct Row {
+    pub(super) id: ResourceId,
+    pub(super) source: SourceId,
+    pub(super) version: i64,
+    pub(super) created_at: Timestamp,
+    pub(super) deleted_at: Option<Timestamp>,
+    /// The metadata of the spec, a JSON object.
+    pub(super) metadata: Option<String>,
+    /// The last status, in the stored form.
+    pub(super) status: Option<String>,
+}
 
 /// The last status of the row, with the condition that says who ended it; made by the server, later than all others.
-pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<String, Error> {
+pub(super) fn of(row: &Row, forced: &Forced, now: Timestamp) -> Result<String, Error> {
     let unreadable = |error: event_wire::Error| Error::other(error.to_string());
     let last = row
         .status
@@ -42,15 +55,12 @@ pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<Stri
         "observedGeneration": row.version,
         "lastTransitionTime": go_compat::time::rfc3339_seconds(now),
         "reason": reason::CONSUMER_REMOVED,
-        "message": format!("The consumer {} was removed: {}", row.cluster, forced.reason),
+        "message": format!("The consumer {} was removed: {}", forced.cluster, forced.reason),
     }));
     let conditions = to_raw_value(&conditions).map_err(|error| Error::other(error.to_string()))?;
     data.insert("conditions".into(), conditions);
 
-    let spec = stored::from_str(&row.payload).ok();
-    let metadata = spec
-        .as_ref()
-        .and_then(|event| event.metadata_text().ok().flatten());
+    let metadata = row.metadata.as_deref().unwrap_or_default();
     let kind = EventType::manifest_bundles(Subresource::Status, Action::UpdateRequest);
     let mut event = Event::new(
         kind,
@@ -66,12 +76,12 @@ pub(super) fn of(row: &Resource, forced: &Forced, now: Timestamp) -> Result<Stri
             name::RESOURCE_VERSION,
             i32::try_from(row.version).unwrap_or(i32::MAX),
         )
-        .set(name::CLUSTER_NAME, row.cluster.as_str())
+        .set(name::CLUSTER_NAME, forced.cluster.as_str())
         .set(name::ORIGINAL_SOURCE, SERVER_SOURCE)
         .set(name::SEQUENCE_ID, sequence.next(now).to_string())
         .set(
             name::METADATA,
-            with_times(metadata.unwrap_or_default(), row.created_at, row.deleted_at),
+            with_times(metadata, row.created_at, row.deleted_at),
         )
         .set_json(&data);
     stored::to_string(&event).map_err(unreadable)

@@ -7,6 +7,7 @@ mod consumers;
 mod doubts;
 mod facts;
 mod force;
+mod horizon;
 mod keep;
 mod lately;
 mod lists;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use maestro_server::Config;
 use serde_json::json;
 
-use crate::harness::{Server, bundle, config_map, impatient};
+use crate::harness::{Server, bundle, config_map, impatient, postgres, session};
 
 on_both!(
     a_cluster_ends_by_an_operators_word,
@@ -172,4 +172,43 @@ async fn orphans_go_by_an_operators_word(config: Config) {
     specs.silence(Duration::from_millis(100)).await;
     let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
     assert_eq!(body["delivery"]["held_orphans"], 0, "{body}");
+}
+
+/// D13, F6: a cluster ends although all of it takes longer than the database is given for one answer.
+#[tokio::test]
+async fn f6_the_end_of_a_large_cluster_is_not_bound_by_one_answer() {
+    const WORKS: i32 = 20_000;
+    let mut config = postgres().await;
+    config.database_timeout = Duration::from_secs(1);
+    let server = Server::start(config.clone()).await;
+    let id = server.cluster("dead").await;
+    server.cluster("alive").await;
+    let db = session(&config).await;
+    let payload = json!({"specversion": "1.0", "id": "e", "source": "s1",
+        "type": "io.open-cluster-management.works.v1alpha1.manifestbundles.spec.create_request",
+        "datacontenttype": "application/json", "metadata": {"name": "w"}, "data": bundle(&[config_map("a")])});
+    db.execute(
+        "insert into resources (id, name, source, consumer_name, version, type, created_at, updated_at, payload) \
+         select 'r' || n, 'r' || n, 's1', 'dead', 1, '', now(), now(), $1 from generate_series(1, $2) n",
+        &[&payload, &WORKS],
+    )
+    .await
+    .unwrap();
+    let source = server.source("s1").await;
+    let path = format!("/api/maestro/v1/consumers/{id}/force-remove");
+    let request = r#"{"reason":"burnt down","includeLive":true}"#;
+    let other = bundle(&[config_map("a")]);
+    let ((status, body), created) = tokio::join!(
+        server.send("POST", &path, request),
+        source.create("other", "alive", &other),
+    );
+    created.unwrap();
+    assert_eq!((status, &body["resources"]), (200, &json!(WORKS)), "{body}");
+    let (_, audit) = server
+        .get(&format!("/api/maestro/v1/consumers/{id}/audit"))
+        .await;
+    assert_eq!(
+        audit["items"][0]["resources"].as_array().unwrap().len(),
+        20_000
+    );
 }

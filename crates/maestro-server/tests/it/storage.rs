@@ -52,6 +52,7 @@ on_all_stores!(
     consumers_are_unique_and_held_by_their_resources,
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
+    f6_a_large_cluster_ends_in_portions,
 );
 
 fn memory() -> Arc<dyn Store> {
@@ -64,8 +65,11 @@ fn file(folder: &Path) -> Arc<dyn Store> {
 
 async fn postgres() -> Arc<dyn Store> {
     let server = testkit::postgres::Server::shared().await.unwrap();
-    let url = server.database().await.unwrap().url();
-    let config = sql_store::postgres::Config::from_url(&url).unwrap();
+    open(&server.database().await.unwrap().url()).await
+}
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    let config = sql_store::postgres::Config::from_url(url).unwrap();
     let opened = Box::pin(Postgres::open(&config, 10, "test", Duration::from_secs(15))).await;
     Arc::new(opened.unwrap())
 }
@@ -706,10 +710,11 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
     );
     assert!(store.resource(&"r0".into()).await.unwrap().is_some());
     forced.include_live = true;
-    let ForcedOutcome::Removed(changes) = store.force_remove(&forced).await.unwrap() else {
+    let ForcedOutcome::Removed { changes, resources } = store.force_remove(&forced).await.unwrap()
+    else {
         panic!("removed")
     };
-    assert_eq!(changes.len(), 120);
+    assert_eq!((changes.len(), resources), (120, 120));
     let events: Vec<String> = changes
         .iter()
         .map(|change| match change {
@@ -741,4 +746,145 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
             .len(),
         1
     );
+}
+
+/// D13, F6: each portion is kept, nobody adds to what is ending, and whoever finishes it leaves one record of all.
+async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
+    const WORKS: usize = 700;
+    let doomed = register(&*store, "c1").await;
+    register(&*store, "c2").await;
+    let creates = (0..WORKS).map(|number| create(&format!("r{number:03}"), "c1"));
+    apply(&*store, creates.collect()).await;
+    let mut forced = Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: true,
+    };
+    let mut gone = BTreeSet::new();
+    let mut note = |changes: Vec<Change>| {
+        for change in changes {
+            let Change::Removed { id, .. } = change else {
+                panic!("{change:?}")
+            };
+            assert!(gone.insert(id.clone()), "{id} ends twice");
+        }
+    };
+    let ForcedOutcome::Portion(changes) = store.force_remove(&forced).await.unwrap() else {
+        panic!("it is one transaction")
+    };
+    note(changes);
+    assert!(store.resource(&"r000".into()).await.unwrap().is_none());
+    assert!(store.resource(&"r699".into()).await.unwrap().is_some());
+    assert!(store.consumer(&doomed.id).await.unwrap().is_some());
+    assert!(store.audit(&doomed.id).await.unwrap().is_empty());
+    // An agent that comes back now is not told to delete what went so far.
+    assert!(!store.is_registered(&"c1".into()).await.unwrap());
+    assert!(matches!(
+        one(&*store, create("late", "c1")).await.0,
+        Err(Refusal::UnknownConsumer(_))
+    ));
+    done(&*store, create("elsewhere", "c2")).await;
+
+    // The one who asked has gone; somebody else asks for the rest.
+    forced.include_live = false;
+    assert!(matches!(
+        store.force_remove(&forced).await.unwrap(),
+        ForcedOutcome::Live(_)
+    ));
+    forced.include_live = true;
+    forced.who = "my heir".into();
+    let resources = loop {
+        match store.force_remove(&forced).await.unwrap() {
+            ForcedOutcome::Portion(changes) => note(changes),
+            ForcedOutcome::Removed { changes, resources } => {
+                note(changes);
+                break resources;
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((gone.len(), resources), (WORKS, 700));
+    assert!(store.consumer(&doomed.id).await.unwrap().is_none());
+    let audit = store.audit(&doomed.id).await.unwrap();
+    assert_eq!(audit.len(), 1);
+    assert_eq!(
+        (audit[0].who.as_str(), audit[0].action.as_str()),
+        ("my heir", "force-remove")
+    );
+    let named: BTreeSet<ResourceId> = audit[0]
+        .resources
+        .iter()
+        .map(|id| id.as_str().into())
+        .collect();
+    assert_eq!(named, gone);
+    assert_eq!(
+        store.force_remove(&forced).await.unwrap(),
+        ForcedOutcome::Unknown
+    );
+}
+
+/// Sets times of a row, and of its reminder, to those of another clock.
+const CHANGED_AHEAD: &str =
+    "update resources set updated_at = '2999-01-01T00:00:00.000000Z' where id = 'ahead'";
+const DUE_AHEAD: &str =
+    "update delivery set due = '2999-01-01T00:00:00.000000Z' where resource_id = 'ahead'";
+
+/// F3, I3: reminders don't wait until a clock has caught up with what another one, or itself, wrote.
+async fn f3_times_of_another_clock(store: &dyn Store, set: impl AsyncFn(&'static str)) {
+    let reminded = async || {
+        let grace = Duration::from_secs(20);
+        let rows = store.overdue(&["c1".into()], grace, 10).await.unwrap();
+        let ids = rows.iter().map(|row| (row.id.to_string(), row.attempts));
+        ids.collect::<Vec<_>>()
+    };
+    register(store, "c1").await;
+    apply(store, vec![create("ahead", "c1"), create("recent", "c1")]).await;
+    assert_eq!(reminded().await, []);
+    set(CHANGED_AHEAD).await;
+    assert_eq!(reminded().await, [("ahead".to_owned(), 0)]);
+    assert_eq!(reminded().await, [], "the next one comes in its time");
+    set(DUE_AHEAD).await;
+    assert_eq!(reminded().await, [("ahead".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn f3_times_of_another_clock_stop_no_reminder_in_postgres() {
+    let config = crate::harness::postgres().await;
+    let url = crate::harness::url(&config);
+    let store = open(&url).await;
+    let db = crate::harness::session(&config).await;
+    let set = async |sql: &'static str| db.batch_execute(sql).await.unwrap();
+    f3_times_of_another_clock(&*store, set).await;
+}
+
+#[tokio::test]
+async fn f3_times_of_another_clock_stop_no_reminder_in_sqlite() {
+    let folder = crate::harness::folder();
+    let store = file(folder.path());
+    let db = sql_store::sqlite::rusqlite::Connection::open(folder.path().join("a.db")).unwrap();
+    let set = async |sql: &'static str| db.execute_batch(sql).unwrap();
+    f3_times_of_another_clock(&*store, set).await;
+}
+
+/// F3, I7: clusters that never settle don't take the turns of the others, neither first reminders nor further ones.
+#[tokio::test]
+async fn f3_reminders_of_many_clusters_take_turns() {
+    let store = postgres().await;
+    let clusters = ["c1", "c2", "c3", "c4"].map(maestro_server::model::ClusterName::from);
+    for cluster in &clusters {
+        register(&*store, cluster.as_str()).await;
+        let creates = (0..3).map(|number| create(&format!("{cluster}-{number}"), cluster.as_str()));
+        apply(&*store, creates.collect()).await;
+    }
+    let mut reminders = std::collections::BTreeMap::<ResourceId, u32>::new();
+    for _ in 0..40 {
+        // With no patience at all everything is always due, four times what fits.
+        for row in store.overdue(&clusters, Duration::ZERO, 4).await.unwrap() {
+            *reminders.entry(row.id).or_default() += 1;
+        }
+    }
+    assert_eq!(reminders.len(), 12, "{reminders:?}");
+    assert!(reminders.values().all(|times| *times > 2), "{reminders:?}");
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Error, Foreign};
+use super::horizon::Horizon;
 use super::lately::Lately;
 use super::schema::go_is_here;
 use super::{Instance, resyncs};
@@ -21,10 +22,6 @@ const STATUS_EVENTS: &str = "status_events";
 const GROUP: usize = 500;
 /// Changes that wait for the sweeper.
 const QUEUE: usize = 16;
-/// Tables are read this far back from the last time that all was well: transactions commit later than they begin.
-const OVERLAP: Duration = Duration::from_secs(30);
-/// After a longer gap events may have been removed unseen (they are kept for longer than this).
-pub(super) const LONGEST_GAP: Duration = Duration::from_secs(180);
 /// How long it is remembered what was passed on, at least: longer than two looks at the tables are apart.
 const REMEMBERED: Duration = Duration::from_secs(90);
 /// Pause after a failed look-up.
@@ -49,7 +46,7 @@ pub(super) fn watch(
         instance: instance.clone(),
         changes,
         listening,
-        seen: Instant::now(),
+        horizon: Horizon::new(Instant::now()),
     };
     tokio::spawn(async move {
         tokio::select! {
@@ -60,6 +57,9 @@ pub(super) fn watch(
     Ok(receiver)
 }
 
+/// Events, and what they say.
+type Found = Vec<(String, News)>;
+
 struct Watcher {
     /// Events that were passed on lately: tables are read with an overlap.
     passed: Lately,
@@ -68,9 +68,8 @@ struct Watcher {
     changes: mpsc::Sender<Foreign>,
     /// Set as soon as nothing is missed any more.
     listening: Arc<AtomicBool>,
-    /// Everything before this time was passed on. Ages are measured by this server's monotonic clock and looked up by the
-    /// database's: clocks of servers may differ.
-    seen: Instant,
+    /// What was passed on.
+    horizon: Horizon,
 }
 
 impl Watcher {
@@ -78,30 +77,11 @@ impl Watcher {
         let mut group = Vec::with_capacity(GROUP);
         while notices.recv_many(&mut group, GROUP).await > 0 {
             let hints = Hints::of(group.drain(..), &self.instance);
-            let started = Instant::now();
-            let gap = started.duration_since(self.seen);
-            if hints.resync && (gap > LONGEST_GAP || self.instance.doubts.overflowed()) {
-                tracing::warn!("Changes may have been missed for good: everything is compared.");
-                if self.changes.send(Foreign::Gap).await.is_err() {
-                    return;
-                }
-            }
-            let since = hints.resync.then(|| gap + OVERLAP);
-            let found = loop {
-                match self.look_up(&hints, since).await {
-                    Ok(found) => break found,
-                    Err(error) => {
-                        tracing::warn!(%error, "Can't look up what other servers changed.");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
+            let Some((found, since)) = self.catch_up(&hints).await else {
+                return;
             };
-            if hints.resync {
-                self.seen = started;
-                self.listening.store(true, Ordering::Relaxed);
-            }
             let (mut changes, mut words) = (Vec::new(), Vec::new());
-            for news in self.new_ones(found, started) {
+            for news in self.new_ones(found, Instant::now()) {
                 match news {
                     News::Change(change) => changes.push(change),
                     News::Resync(cluster) => words.push(cluster),
@@ -123,17 +103,41 @@ impl Watcher {
         }
     }
 
+    /// Looks until it works; tells what was found, and how far the tables were read back. `None` when nobody wants to know.
+    async fn catch_up(&mut self, hints: &Hints) -> Option<(Found, Option<Duration>)> {
+        loop {
+            let attempt = hints.resync.then(|| {
+                let lost = self.instance.doubts.overflowed();
+                self.horizon.attempt(Instant::now(), lost)
+            });
+            if attempt.is_some_and(|attempt| attempt.gap) {
+                tracing::warn!("Changes may have been missed for good: everything is compared.");
+                self.changes.send(Foreign::Gap).await.ok()?;
+            }
+            let since = attempt.map(|attempt| attempt.since);
+            match self.look_up(hints, since).await {
+                Ok(found) => {
+                    if let Some(attempt) = attempt {
+                        self.horizon.caught_up(&attempt);
+                        self.listening.store(true, Ordering::Relaxed);
+                    }
+                    return Some((found, since));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "Can't look up what other servers changed.");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
     /// What wasn't passed on before.
-    fn new_ones(&mut self, mut found: Vec<(String, News)>, now: Instant) -> Vec<News> {
+    fn new_ones(&mut self, mut found: Found, now: Instant) -> Vec<News> {
         found.retain(|(event, _)| self.passed.insert(event, now));
         found.into_iter().map(|(_, news)| news).collect()
     }
 
-    async fn look_up(
-        &self,
-        hints: &Hints,
-        since: Option<Duration>,
-    ) -> Result<Vec<(String, News)>, Error> {
+    async fn look_up(&self, hints: &Hints, since: Option<Duration>) -> Result<Found, Error> {
         let mut found = hints.words.clone();
         let (specs, statuses) = (
             !hints.events.is_empty() || since.is_some(),
@@ -142,8 +146,9 @@ impl Watcher {
         if !specs && !statuses {
             return Ok(found);
         }
-        let age = since.map(|since| since.as_secs_f64());
+        let asked = Instant::now();
         let client = self.reads.get().await?;
+        let age = since.map(|since| (since + asked.elapsed()).as_secs_f64());
         self.reads
             .bounded(async {
                 if specs {

@@ -34,9 +34,12 @@ pub(super) async fn get(client: &Client, id: &str) -> Result<Option<Consumer>, E
         .transpose()
 }
 
+/// A consumer that is ending isn't registered any more.
 pub(super) async fn is_registered(client: &Client, cluster: &ClusterName) -> Result<bool, Error> {
     let statement = client
-        .prepare_cached("select exists (select from consumers where name = $1)")
+        .prepare_cached(
+            "select exists (select from consumers where name = $1 and deleted_at is null)",
+        )
         .await?;
     Ok(client
         .query_one(&statement, &[&cluster.as_str()])

@@ -1,16 +1,16 @@
 //! Who is connected, and ending a cluster for good.
 
 use jiff::Timestamp;
-use sql_store::postgres::Client;
+use sql_store::postgres::{Client, Transaction};
 
-use super::super::facts::{AuditEntry, action};
+use super::super::facts::action;
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
-use super::values::Json;
-use super::{Instance, facts, queries};
-use crate::model::{Change, ClusterName, ResourceId};
+use super::Instance;
+use super::values::{Json, or_epoch};
+use crate::model::{Change, ClusterName};
 
-/// Rows whose last words are written at once.
-const PAGE: usize = 50;
+/// Rows that end in one transaction, so that it takes a fraction of a second however many the cluster has.
+const PORTION: usize = 250;
 
 pub(super) async fn last_seen(
     client: &Client,
@@ -23,78 +23,190 @@ pub(super) async fn last_seen(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
+/// Ends a portion of the resources, and with the last of them the consumer.
 pub(super) async fn remove(
     client: &mut Client,
     forced: &Forced,
     instance: &Instance,
 ) -> Result<ForcedOutcome, Error> {
-    let now = now();
-    let cluster = forced.cluster.as_str();
     let transaction = client.transaction().await?;
-    // Nobody adds a resource from here on: creates hold the row of the consumer.
-    transaction
-        .execute(
-            "select id from consumers where id = $1 for update",
+    let begun = match begin(&transaction, forced).await? {
+        Begun::At(begun) => begun,
+        Begun::Not(outcome) => return Ok(outcome),
+    };
+    let rows = portion(&transaction, forced).await?;
+    let live = rows.iter().any(|row| row.deleted_at.is_none());
+    if live && !forced.include_live {
+        // Somebody without our rules added it since, or the one who asked first included such.
+        return Ok(ForcedOutcome::Live(count_live(&transaction, forced).await?));
+    }
+    let (changes, events) = end(&transaction, forced, &rows, begun, instance).await?;
+    let last = rows.len() < PORTION;
+    let outcome = if last {
+        let resources = bury(&transaction, forced, begun).await?;
+        ForcedOutcome::Removed { changes, resources }
+    } else {
+        ForcedOutcome::Portion(changes)
+    };
+    let doubt = instance.doubts.about(events);
+    transaction.commit().await?;
+    doubt.settle();
+    Ok(outcome)
+}
+
+enum Begun {
+    /// When the first portion went.
+    At(Timestamp),
+    Not(ForcedOutcome),
+}
+
+/// Marks the consumer as ending, unless it is. Nobody adds a resource from here on: creates hold the row of the consumer
+/// while they are on their way, and pass over one that is marked.
+async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, Error> {
+    let row = transaction
+        .query_opt(
+            "select deleted_at from consumers where id = $1 for update",
             &[&forced.id],
         )
         .await?;
-    let rows = transaction
-        .query(
-            "select id, deleted_at is null from resources where consumer_name = $1 order by id for update",
-            &[&cluster],
-        )
-        .await?;
-    let (mut ids, mut live) = (Vec::<ResourceId>::with_capacity(rows.len()), 0_u64);
-    for row in rows {
-        ids.push(row.try_get::<_, &str>(0)?.into());
-        live += u64::from(row.try_get::<_, bool>(1)?);
+    let Some(row) = row else {
+        return Ok(Begun::Not(ForcedOutcome::Unknown));
+    };
+    if let Some(begun) = row.try_get(0)? {
+        return Ok(Begun::At(begun));
     }
-    if live > 0 && !forced.include_live {
-        return Ok(ForcedOutcome::Live(live));
-    }
-    let mut changes = Vec::with_capacity(ids.len());
-    let mut written = Vec::with_capacity(ids.len());
-    for page in ids.chunks(PAGE) {
-        let (mut names, mut events, mut words) = (Vec::new(), Vec::new(), Vec::new());
-        for row in queries::resources(&transaction, page).await? {
-            let event = instance.event_id();
-            words.push(Json(last_words::of(&row, forced, now)?));
-            names.push(row.id.to_string());
-            events.push(event.clone());
-            written.push(event.clone());
-            changes.push(Change::Removed {
-                id: row.id,
-                source: row.source,
-                event,
-            });
+    if !forced.include_live {
+        let live = count_live(transaction, forced).await?;
+        if live > 0 {
+            return Ok(Begun::Not(ForcedOutcome::Live(live)));
         }
-        transaction
-            .execute(
-                "with noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
-                     resource_type, payload, status, status_event_type) \
-                 select t.event, $4, $4, r.id, r.source, r.type, r.payload, t.status, 'StatusDelete' \
-                 from unnest($1::text[], $2::text[], $3::jsonb[]) as t (event, id, status) \
-                 join resources r on r.id = t.id returning id) \
-                 select pg_notify('status_events', id) from noted",
-                &[&events, &names, &words, &now],
-            )
-            .await?;
     }
+    let begun = now();
     transaction
         .execute(
-            "insert into tombstones (id, consumer_name, created_at, removed_at) \
-             select id, consumer_name, coalesce(created_at, $2), $2 from resources where consumer_name = $1 \
-             on conflict (id) do update set consumer_name = excluded.consumer_name, \
-                 created_at = excluded.created_at, removed_at = excluded.removed_at",
-            &[&cluster, &now],
+            "update consumers set deleted_at = $2 where id = $1",
+            &[&forced.id, &begun],
+        )
+        .await?;
+    Ok(Begun::At(begun))
+}
+
+async fn count_live(transaction: &Transaction<'_>, forced: &Forced) -> Result<u64, Error> {
+    let row = transaction
+        .query_one(
+            "select count(*) from resources where consumer_name = $1 and deleted_at is null",
+            &[&forced.cluster.as_str()],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
+}
+
+/// The next rows, without their specs.
+async fn portion(
+    transaction: &Transaction<'_>,
+    forced: &Forced,
+) -> Result<Vec<last_words::Row>, Error> {
+    let statement = transaction
+        .prepare_cached(
+            "select id, source, version, created_at, deleted_at, payload -> 'metadata', nullif(status, 'null') \
+             from resources where consumer_name = $1 order by id limit $2 for update",
+        )
+        .await?;
+    let limit = i64::try_from(PORTION).unwrap_or(i64::MAX);
+    let rows = transaction
+        .query(&statement, &[&forced.cluster.as_str(), &limit])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let source: Option<&str> = row.try_get(1)?;
+            let document = |index: usize| -> Result<Option<String>, Error> {
+                let json: Option<Json<String>> = row.try_get(index)?;
+                Ok(json.map(|json| json.0))
+            };
+            Ok(last_words::Row {
+                id: row.try_get::<_, &str>(0)?.into(),
+                source: source.unwrap_or_default().into(),
+                version: row.try_get(2)?,
+                created_at: or_epoch(row.try_get(3)?),
+                deleted_at: row.try_get(4)?,
+                metadata: document(5)?,
+                status: document(6)?,
+            })
+        })
+        .collect()
+}
+
+/// Writes last words and tombstones, and removes the rows. All tombstones of one ending have its time, so that those who
+/// finish it know what went before.
+async fn end(
+    transaction: &Transaction<'_>,
+    forced: &Forced,
+    rows: &[last_words::Row],
+    begun: Timestamp,
+    instance: &Instance,
+) -> Result<(Vec<Change>, Vec<String>), Error> {
+    let now = now();
+    let (mut ids, mut words) = (Vec::new(), Vec::new());
+    let (mut events, mut changes) = (Vec::new(), Vec::new());
+    for row in rows {
+        let event = instance.event_id();
+        ids.push(row.id.as_str());
+        words.push(Json(last_words::of(row, forced, now)?));
+        changes.push(Change::Removed {
+            id: row.id.clone(),
+            source: row.source.clone(),
+            event: event.clone(),
+        });
+        events.push(event);
+    }
+    let statement = transaction
+        .prepare_cached(
+            "with t as (select * from unnest($1::text[], $2::jsonb[], $3::text[]) as t (id, status, event)), \
+             gone as (delete from resources where id = any($1) \
+                 returning id, source, type, consumer_name, created_at, payload), \
+             buried as (insert into tombstones (id, consumer_name, created_at, removed_at) \
+                 select id, consumer_name, coalesce(created_at, $4), $4 from gone \
+                 on conflict (id) do update set consumer_name = excluded.consumer_name, \
+                     created_at = excluded.created_at, removed_at = excluded.removed_at), \
+             noted as (insert into status_events (id, created_at, updated_at, resource_id, resource_source, \
+                 resource_type, payload, status, status_event_type) \
+                 select t.event, now(), now(), g.id, g.source, g.type, g.payload, t.status, 'StatusDelete' \
+                 from t join gone g using (id) returning id) \
+             select pg_notify('status_events', id)::text from noted",
         )
         .await?;
     transaction
-        .execute(
-            "delete from resources where consumer_name = $1",
-            &[&cluster],
+        .execute(&statement, &[&ids, &words, &events, &begun])
+        .await?;
+    Ok((changes, events))
+}
+
+/// Removes the consumer; the audit names all that went with it. Tells how many that were.
+async fn bury(
+    transaction: &Transaction<'_>,
+    forced: &Forced,
+    begun: Timestamp,
+) -> Result<u64, Error> {
+    let cluster = forced.cluster.as_str();
+    let audit = transaction
+        .query_one(
+            "insert into audit (id, at, action, consumer_id, consumer_name, who, reason, resources) \
+             select $1, $2, $3, $4, $5, $6, $7, coalesce(jsonb_agg(t.id order by t.id), '[]') \
+             from tombstones t where t.consumer_name = $5 and t.removed_at = $8 \
+             returning jsonb_array_length(resources)",
+            &[
+                &uuid::Uuid::new_v4().to_string(),
+                &now(),
+                &action::FORCE_REMOVE,
+                &forced.id,
+                &cluster,
+                &forced.who,
+                &forced.reason,
+                &begun,
+            ],
         )
         .await?;
+    let resources = u64::try_from(audit.try_get::<_, i32>(0)?).unwrap_or_default();
     transaction
         .execute(
             "delete from connections where consumer_name = $1",
@@ -104,19 +216,5 @@ pub(super) async fn remove(
     transaction
         .execute("delete from consumers where id = $1", &[&forced.id])
         .await?;
-    let entry = AuditEntry {
-        id: uuid::Uuid::new_v4().to_string(),
-        at: now,
-        action: action::FORCE_REMOVE.to_owned(),
-        consumer: forced.id.clone(),
-        cluster: forced.cluster.clone(),
-        who: forced.who.clone(),
-        reason: forced.reason.clone(),
-        resources: ids.iter().map(ResourceId::to_string).collect(),
-    };
-    facts::note_audit(&transaction, &entry).await?;
-    let doubt = instance.doubts.about(written);
-    transaction.commit().await?;
-    doubt.settle();
-    Ok(ForcedOutcome::Removed(changes))
+    Ok(resources)
 }

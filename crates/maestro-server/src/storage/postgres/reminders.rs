@@ -3,16 +3,19 @@
 //!
 //! Two looks, each along an index and with a limit: rows whose next reminder is due, and a walk over the unsettled rows of
 //! the connected clusters, some of them in each sweep, for those that never had one, whatever way they came.
+//!
+//! The clock is the database's: it is one, while servers have one each. Changes carry the clock of the server that made
+//! them, which may be ahead of it, or the database may have moved to a machine that is behind: what lies further ahead than
+//! it can is due.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use sql_store::postgres::Client;
 use sql_store::postgres::tokio_postgres::Row;
 
-use super::super::{Error, Overdue, now, reminder_after, spread};
+use super::super::{Error, LONGEST_REMINDER, Overdue, reminder_after, spread};
 use super::schema::waiting;
 use crate::model::ClusterName;
 
@@ -35,6 +38,8 @@ struct State {
     after: HashMap<ClusterName, String>,
     /// Whose turn it is.
     next: Option<ClusterName>,
+    /// The last cluster whose due reminders were found, if there was no room for those of all.
+    reminded: Option<ClusterName>,
 }
 
 impl State {
@@ -49,6 +54,19 @@ impl State {
             turns.rotate_left(at);
         }
         turns
+    }
+}
+
+impl State {
+    /// The clusters whose due reminders are looked for, beginning after the one that was served last.
+    fn due_turns(&self, clusters: &[ClusterName]) -> Vec<String> {
+        let mut turns: Vec<&ClusterName> = clusters.iter().collect();
+        turns.sort_unstable();
+        if let Some(last) = &self.reminded {
+            let at = turns.partition_point(|cluster| *cluster <= last);
+            turns.rotate_left(at);
+        }
+        turns.into_iter().map(ToString::to_string).collect()
     }
 }
 
@@ -106,13 +124,18 @@ const DUE: &str = concat!(
     "select d.resource_id, c.name, r.deleted_at is not null, d.attempts, coalesce(",
     waiting!(),
     " = c.name, false) from unnest($1::text[]) as c (name) cross join lateral ( \
-         select resource_id, attempts from delivery \
-         where consumer_name = c.name and due <= $2 order by due limit $3) d \
+         (select resource_id, attempts from delivery \
+          where consumer_name = c.name and due <= now() order by due limit $3) \
+         union all \
+         (select resource_id, attempts from delivery \
+          where consumer_name = c.name and due > now() + $2::float8 * interval '1 second' limit $3) limit $3) d \
      left join resources r on r.id = d.resource_id limit $4"
 );
 
 const WALK: &str = concat!(
-    "select r.id, c.name, r.deleting, r.changed, exists (select from delivery d where d.resource_id = r.id) \
+    "select r.id, c.name, r.deleting, not exists (select from delivery d where d.resource_id = r.id) \
+         and coalesce(r.changed <= now() - $5::float8 * interval '1 second' \
+             or r.changed > now() + $5::float8 * interval '1 second', true) \
      from unnest($1::text[], $2::text[]) as c (name, start) cross join lateral ( \
          select id, deleted_at is not null as deleting, coalesce(deleted_at, updated_at) as changed from resources \
          where ",
@@ -128,29 +151,38 @@ pub(super) async fn overdue(
     grace: Duration,
     limit: usize,
 ) -> Result<Vec<Overdue>, Error> {
-    let now = now();
-    let settled_by = now - SignedDuration::try_from(grace).unwrap_or(SignedDuration::ZERO);
+    let longest = LONGEST_REMINDER.as_secs_f64();
+    let grace_seconds = grace.as_secs_f64();
     let step = (STEPS / clusters.len().max(1)).max(LEAST_STEPS);
-    let (names, starts): (Vec<String>, Vec<String>) = {
+    // Clusters with reminders without end leave room for first ones.
+    let due_limit = limit - limit / 4;
+    let (due_names, (names, starts)): (Vec<String>, (Vec<String>, Vec<String>)) = {
         let mut state = walk.state.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = state.turns(clusters);
         let start = |cluster: &ClusterName| state.after.get(cluster).cloned().unwrap_or_default();
-        turns
+        let walk = turns
             .into_iter()
             .map(|cluster| (cluster.to_string(), start(cluster)))
-            .unzip()
+            .unzip();
+        (state.due_turns(clusters), walk)
     };
     let due = client.prepare_cached(DUE).await?;
     let walking = client.prepare_cached(WALK).await?;
     let (due, walked) = tokio::try_join!(
         async {
             client
-                .query(&due, &[&names, &now, &count(SHARE), &count(limit)])
+                .query(
+                    &due,
+                    &[&due_names, &longest, &count(SHARE), &count(due_limit)],
+                )
                 .await
         },
         async {
             client
-                .query(&walking, &[&names, &starts, &count(step), &count(STEPS)])
+                .query(
+                    &walking,
+                    &[&names, &starts, &count(step), &count(STEPS), &grace_seconds],
+                )
                 .await
         },
     )?;
@@ -166,17 +198,20 @@ pub(super) async fn overdue(
     }
     let mut passed = Vec::with_capacity(walked.len());
     for row in &walked {
-        let changed: Option<Timestamp> = row.try_get(3)?;
-        let reminded: bool = row.try_get(4)?;
         passed.push(Passed {
             row: overdue_row(row, 0)?,
-            wants: !reminded && changed.is_none_or(|changed| changed <= settled_by),
+            wants: row.try_get(3)?,
         });
     }
-    walk.state
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(passed, step, limit, &mut found);
+    let last_due = match due.last() {
+        Some(row) if due.len() >= due_limit => Some(row.try_get::<_, &str>(1)?.into()),
+        _ => None,
+    };
+    {
+        let mut state = walk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.reminded = last_due;
+        state.take(passed, step, limit, &mut found);
+    }
     if !settled.is_empty() {
         let forget = client
             .prepare_cached(
@@ -206,15 +241,14 @@ fn overdue_row(row: &Row, attempts: u32) -> Result<Overdue, Error> {
 }
 
 async fn note(client: &Client, reminded: &[Overdue], grace: Duration) -> Result<(), Error> {
-    let now = now();
     let (mut ids, mut clusters) = (Vec::new(), Vec::new());
-    let (mut attempts, mut dues) = (Vec::new(), Vec::new());
+    let (mut attempts, mut pauses) = (Vec::new(), Vec::new());
     for (number, row) in reminded.iter().enumerate() {
         let pause = reminder_after(grace, row.attempts + 1, spread(number));
         ids.push(row.id.as_str());
         clusters.push(row.cluster.as_str());
         attempts.push(i32::try_from(row.attempts + 1).unwrap_or(i32::MAX));
-        dues.push(now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO));
+        pauses.push(pause.as_secs_f64());
     }
     // Whoever writes to this table holds the row of the resource; those that somebody holds have their turn in the next
     // sweep. So sweeps and writes never wait for each other in a circle.
@@ -222,15 +256,15 @@ async fn note(client: &Client, reminded: &[Overdue], grace: Duration) -> Result<
         .prepare_cached(
             "with alive as (select id from resources where id = any($1) order by id for no key update skip locked) \
              insert into delivery (resource_id, consumer_name, attempts, due) \
-             select t.id, t.consumer_name, t.attempts, t.due \
-             from unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[]) as t (id, consumer_name, attempts, due) \
+             select t.id, t.consumer_name, t.attempts, now() + t.pause * interval '1 second' \
+             from unnest($1::text[], $2::text[], $3::int[], $4::float8[]) as t (id, consumer_name, attempts, pause) \
              join alive on alive.id = t.id order by t.id \
              on conflict (resource_id) do update set consumer_name = excluded.consumer_name, \
                  attempts = excluded.attempts, due = excluded.due",
         )
         .await?;
     client
-        .execute(&statement, &[&ids, &clusters, &attempts, &dues])
+        .execute(&statement, &[&ids, &clusters, &attempts, &pauses])
         .await?;
     Ok(())
 }

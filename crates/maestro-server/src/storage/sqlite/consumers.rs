@@ -29,9 +29,11 @@ pub(super) fn get(db: &Connection, id: &str) -> Result<Option<Consumer>, Error> 
     Ok(statement.query_row([id], consumer).optional()?)
 }
 
+/// A consumer that is ending isn't registered any more.
 pub(super) fn is_registered(db: &Connection, cluster: &ClusterName) -> Result<bool, Error> {
-    let mut statement =
-        db.prepare_cached("select exists (select 1 from consumers where name = ?1)")?;
+    let mut statement = db.prepare_cached(
+        "select exists (select 1 from consumers where name = ?1 and deleted_at is null)",
+    )?;
     Ok(statement.query_row([cluster.as_str()], |row| row.get(0))?)
 }
 

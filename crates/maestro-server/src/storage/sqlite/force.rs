@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use sql_store::sqlite::rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::facts::{AuditEntry, action};
+use super::super::facts::action;
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
-use super::{facts, queries, time_of, time_text};
-use crate::model::{Change, ClusterName, ResourceId};
+use super::{optional_time_of, time_of, time_text};
+use crate::model::{Change, ClusterName};
+
+/// Rows that end in one write: other writes wait that long.
+const PORTION: usize = 200;
 
 pub(super) fn last_seen(
     db: &Connection,
@@ -19,58 +22,137 @@ pub(super) fn last_seen(
         .optional()?)
 }
 
+/// Ends a portion of the resources, and with the last of them the consumer.
 pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, Error> {
-    let now = now();
-    let cluster = forced.cluster.as_str();
+    let begun = db
+        .prepare_cached("select deleted_at from consumers where id = ?1")?
+        .query_row([&forced.id], |row| optional_time_of(row, 0))
+        .optional()?;
+    let Some(begun) = begun else {
+        return Ok(ForcedOutcome::Unknown);
+    };
+    let rows = portion(db, forced)?;
+    let live = match begun {
+        // Only the first portion has to look at all of them: nobody can add any later.
+        None => !forced.include_live && count_live(db, forced)? > 0,
+        Some(_) => !forced.include_live && rows.iter().any(|row| row.deleted_at.is_none()),
+    };
+    if live {
+        return Ok(ForcedOutcome::Live(count_live(db, forced)?));
+    }
+    let begun = match begun {
+        Some(begun) => begun,
+        None => begin(db, forced)?,
+    };
+    let changes = rows
+        .iter()
+        .map(|row| end(db, forced, row, begun))
+        .collect::<Result<_, _>>()?;
+    if rows.len() == PORTION {
+        return Ok(ForcedOutcome::Portion(changes));
+    }
+    let resources = bury(db, forced, begun)?;
+    Ok(ForcedOutcome::Removed { changes, resources })
+}
+
+/// Marks the consumer as ending: creates take it for unknown from here on.
+fn begin(db: &Connection, forced: &Forced) -> Result<Timestamp, Error> {
+    let begun = now();
+    db.execute(
+        "update consumers set deleted_at = ?2 where id = ?1",
+        params![forced.id, time_text(begun)],
+    )?;
+    Ok(begun)
+}
+
+fn count_live(db: &Connection, forced: &Forced) -> Result<u64, Error> {
     let live: i64 = db.query_row(
         "select count(*) from resources where consumer_name = ?1 and deleted_at is null",
-        [cluster],
+        [forced.cluster.as_str()],
         |row| row.get(0),
     )?;
-    if live > 0 && !forced.include_live {
-        return Ok(ForcedOutcome::Live(live.unsigned_abs()));
-    }
-    let ids: Vec<ResourceId> = db
-        .prepare("select id from resources where consumer_name = ?1 order by id")?
-        .query_map([cluster], |row| Ok(row.get::<_, String>(0)?.into()))?
-        .collect::<Result<_, _>>()?;
-    let mut changes = Vec::with_capacity(ids.len());
-    for id in &ids {
-        // One row at a time: memory follows the row, not the cluster.
-        for row in queries::resources(db, std::slice::from_ref(id))? {
-            let event = uuid::Uuid::new_v4().to_string();
-            let words = last_words::of(&row, forced, now)?;
-            db.prepare_cached(
-                "insert into removals (event, resource_id, payload, status, created_at) values (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![event, id.as_str(), row.payload, words, time_text(now)])?;
-            db.prepare_cached(
-                "insert or replace into tombstones (id, consumer_name, created_at, removed_at) values (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![id.as_str(), cluster, time_text(row.created_at), time_text(now)])?;
-            changes.push(Change::Removed {
-                id: id.clone(),
-                source: row.source,
-                event,
-            });
-        }
-    }
-    db.execute("delete from resources where consumer_name = ?1", [cluster])?;
+    Ok(live.unsigned_abs())
+}
+
+/// The next rows, without their specs.
+fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Error> {
+    let mut statement = db.prepare_cached(
+        "select id, source, version, created_at, deleted_at, metadata, status \
+         from resources where consumer_name = ?1 order by id limit ?2",
+    )?;
+    let limit = i64::try_from(PORTION).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![forced.cluster.as_str(), limit], |row| {
+        Ok(last_words::Row {
+            id: row.get::<_, String>(0)?.into(),
+            source: row.get::<_, String>(1)?.into(),
+            version: row.get(2)?,
+            created_at: time_of(row, 3)?,
+            deleted_at: optional_time_of(row, 4)?,
+            metadata: row.get(5)?,
+            status: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes last words and a tombstone, and removes the row. All tombstones of one ending have its time, so that those who
+/// finish it know what went before.
+fn end(
+    db: &Connection,
+    forced: &Forced,
+    row: &last_words::Row,
+    begun: Timestamp,
+) -> Result<Change, Error> {
+    let now = now();
+    let event = uuid::Uuid::new_v4().to_string();
+    let words = last_words::of(row, forced, now)?;
+    db.prepare_cached(
+        "insert into removals (event, resource_id, payload, status, created_at) \
+         select ?2, id, payload, ?3, ?4 from resources where id = ?1",
+    )?
+    .execute(params![row.id.as_str(), event, words, time_text(now)])?;
+    db.prepare_cached(
+        "insert or replace into tombstones (id, consumer_name, created_at, removed_at) values (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        row.id.as_str(),
+        forced.cluster.as_str(),
+        time_text(row.created_at),
+        time_text(begun),
+    ])?;
+    db.prepare_cached("delete from resources where id = ?1")?
+        .execute([row.id.as_str()])?;
+    Ok(Change::Removed {
+        id: row.id.clone(),
+        source: row.source.clone(),
+        event,
+    })
+}
+
+/// Removes the consumer; the audit names all that went with it. Tells how many that were.
+fn bury(db: &Connection, forced: &Forced, begun: Timestamp) -> Result<u64, Error> {
+    let cluster = forced.cluster.as_str();
+    let resources: i64 = db.query_row(
+        "insert into audit (id, at, action, consumer_id, consumer_name, who, reason, resources) \
+         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, json_group_array(id) from ( \
+             select id from tombstones where consumer_name = ?5 and removed_at = ?8 order by id) \
+         returning json_array_length(resources)",
+        params![
+            uuid::Uuid::new_v4().to_string(),
+            time_text(now()),
+            action::FORCE_REMOVE,
+            forced.id,
+            cluster,
+            forced.who,
+            forced.reason,
+            time_text(begun),
+        ],
+        |row| row.get(0),
+    )?;
     db.execute(
         "delete from connections where consumer_name = ?1",
         [cluster],
     )?;
     db.execute("delete from consumers where id = ?1", [&forced.id])?;
-    let entry = AuditEntry {
-        id: uuid::Uuid::new_v4().to_string(),
-        at: now,
-        action: action::FORCE_REMOVE.to_owned(),
-        consumer: forced.id.clone(),
-        cluster: forced.cluster.clone(),
-        who: forced.who.clone(),
-        reason: forced.reason.clone(),
-        resources: ids.iter().map(ResourceId::to_string).collect(),
-    };
-    facts::note_audit(db, &entry)?;
-    Ok(ForcedOutcome::Removed(changes))
+    Ok(resources.unsigned_abs())
 }

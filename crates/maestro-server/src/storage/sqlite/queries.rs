@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
 use super::super::{
-    Error, Kept, Overdue, Partial, Removal, StatusHash, Version, now, reminder_after, spread,
+    Error, Kept, LONGEST_REMINDER, Overdue, Partial, Removal, StatusHash, Version, now,
+    reminder_after, spread,
 };
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{ClusterName, Resource, ResourceId, SourceId};
@@ -153,29 +154,35 @@ pub(super) fn overdue(
     limit: usize,
 ) -> Result<Vec<Overdue>, Error> {
     let now = now();
-    let settled_by =
-        time_text(now - SignedDuration::try_from(grace).unwrap_or(SignedDuration::ZERO));
+    let span = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::ZERO);
+    let settled_by = time_text(now - span(grace));
+    // The clock was set back: times that lie ahead of it would come no sooner than it is right again.
+    let (ahead, far_ahead) = (
+        time_text(now + span(grace)),
+        time_text(now + span(LONGEST_REMINDER)),
+    );
     let now = time_text(now);
     let mut statement = db.prepare_cached(
         "select r.id, coalesce(d.attempts, 0), r.deleted_at is not null \
          from resources r left join delivery d on d.resource_id = r.id \
          where r.consumer_name = ?1 and (r.deleted_at is not null or r.observed_version is not r.version) \
-           and coalesce(r.deleted_at, r.updated_at) <= ?2 and (d.due is null or d.due <= ?3) \
+           and (coalesce(r.deleted_at, r.updated_at) <= ?2 or coalesce(r.deleted_at, r.updated_at) > ?5) \
+           and (d.due is null or d.due <= ?3 or d.due > ?6) \
          limit ?4",
     )?;
     let mut found = Vec::new();
     // The same share for each cluster, so that a large backlog of one doesn't hide the others.
     let share = i64::try_from((limit / clusters.len().max(1)).max(1)).unwrap_or(i64::MAX);
     for cluster in clusters {
-        let rows =
-            statement.query_map(params![cluster.as_str(), settled_by, now, share], |row| {
-                Ok(Overdue {
-                    id: row.get::<_, String>(0)?.into(),
-                    cluster: cluster.clone(),
-                    attempts: row.get(1)?,
-                    deleting: row.get(2)?,
-                })
-            })?;
+        let parameters = params![cluster.as_str(), settled_by, now, share, ahead, far_ahead];
+        let rows = statement.query_map(parameters, |row| {
+            Ok(Overdue {
+                id: row.get::<_, String>(0)?.into(),
+                cluster: cluster.clone(),
+                attempts: row.get(1)?,
+                deleting: row.get(2)?,
+            })
+        })?;
         for row in rows {
             found.push(row?);
         }

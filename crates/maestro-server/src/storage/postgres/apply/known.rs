@@ -48,10 +48,12 @@ impl Statements {
                      select id, source, consumer_name, version, created_at, deleted_at, status, payload \
                      from resources where id = any($1) order by id for no key update skip locked) r on r.id = p.id",
             );
+        // One that is ending (marked in between, too) takes no more.
         let consumers = client.prepare_cached(
-                "select p.name, c.name is null from (select name from consumers where name = any($1)) p left join ( \
-                     select name from consumers where name = any($1) order by name for key share skip locked) c \
-                 on c.name = p.name",
+                "select p.name, c.name is null \
+                 from (select name from consumers where name = any($1) and deleted_at is null) p left join ( \
+                     select name from consumers where name = any($1) and deleted_at is null \
+                     order by name for key share skip locked) c on c.name = p.name",
             );
         let lives =
             client.prepare_cached("select id, created_at from tombstones where id = any($1)");
