@@ -325,8 +325,8 @@ impl Pace {
         let bytes: usize = rows
             .iter()
             .map(|found| {
-                let kept = found.spec.as_ref().and_then(|spec| spec.data.as_ref());
-                found.row.payload.len() + kept.map_or(0, bytes::Bytes::len)
+                let kept = found.spec.as_ref().map_or(0, |spec| spec.size());
+                found.row.payload.len() + kept
             })
             .sum();
         if let Some(average) = bytes.checked_div(rows.len()) {
