@@ -136,12 +136,12 @@ impl Courier {
         }
     }
 
-    async fn resync(&self, mut held: Held) -> Result<Option<Stop>, Error> {
+    async fn resync(&self, held: Arc<Held>) -> Result<Option<Stop>, Error> {
         let cluster = &self.stream.cluster;
         let started = Instant::now();
         let total = held.len();
         let mut lacking = 0;
-        let compared = resync::compare(&*self.store, cluster, &mut held, |ids| {
+        let compared = resync::compare(&*self.store, cluster, &held, |ids| {
             lacking += ids.len();
             self.stream.add_backlog(ids);
         })
@@ -160,13 +160,13 @@ impl Courier {
             has = total,
             lacks = lacking,
             orphans = orphans.delete.len(),
-            suspicious = orphans.suspicious.len(),
+            suspicious = orphans.suspicious.count,
             "Compared what an agent has with what it should have."
         );
-        if !orphans.suspicious.is_empty() {
+        if orphans.suspicious.count > 0 {
             tracing::warn!(
                 consumer = %cluster,
-                resources = orphans.suspicious.len(),
+                resources = orphans.suspicious.count,
                 "An agent has resources that this server never knew; they are left alone."
             );
         }

@@ -9,7 +9,8 @@ use crate::harness::{Server, bundle, config_map, impatient};
 
 on_both!(
     a_cluster_ends_by_an_operators_word,
-    orphans_go_by_an_operators_word
+    orphans_go_by_an_operators_word,
+    orphans_of_a_cluster_registered_later_are_named_again
 );
 
 async fn a_cluster_ends_by_an_operators_word(config: Config) {
@@ -172,4 +173,35 @@ async fn orphans_go_by_an_operators_word(config: Config) {
     specs.silence(Duration::from_millis(100)).await;
     let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
     assert_eq!(body["delivery"]["held_orphans"], 0, "{body}");
+}
+
+/// Of a name that nobody registered only a number is kept. When it is registered, its agent is asked once more.
+async fn orphans_of_a_cluster_registered_later_are_named_again(config: Config) {
+    let server = Server::start(config).await;
+    let ids: Vec<String> = (0..30).map(|number| format!("stranger-{number}")).collect();
+    let held: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 4)).collect();
+    let mut specs = server.agent("c1").await.join(&held).await;
+    // Until it is compared: an orphan that is tolerated would be deleted.
+    specs.silence(Duration::from_millis(300)).await;
+    let id = server.cluster("c1").await;
+    let orphans = async |count: u64| {
+        let path = format!("/api/maestro/v1/consumers/{id}");
+        testkit::eventually("the orphans", crate::harness::DEADLINE, async || {
+            let (_, body) = server.get(&path).await;
+            (body["delivery"]["held_orphans"] == count).then_some(())
+        })
+        .await;
+    };
+    orphans(30).await;
+    let path = format!("/api/maestro/v1/consumers/{id}/accept-orphans");
+    let (status, body) = server.send("POST", &path, "").await;
+    assert_eq!((status, &body["resources"]), (200, &json!(0)), "{body}");
+    assert!(specs.try_next().await.is_err(), "its connection is closed");
+    orphans(0).await;
+
+    let mut specs = server.agent("c1").await.join(&held).await;
+    orphans(30).await;
+    let (status, body) = server.send("POST", &path, "").await;
+    assert_eq!((status, &body["resources"]), (200, &json!(30)), "{body}");
+    assert_eq!(specs.collect(30).await.len(), 30);
 }

@@ -267,5 +267,10 @@ pub(super) fn purge(db: &Connection, removals_kept: Duration) -> Result<(), Erro
         .execute([before(removals_kept)])?;
     db.prepare_cached("delete from tombstones where removed_at < ?1")?
         .execute([before(TOMBSTONES_KEPT)])?;
+    // A consumer that is registered again begins anew.
+    db.prepare_cached(
+        "delete from connections where consumer_name not in (select name from consumers)",
+    )?
+    .execute([])?;
     Ok(())
 }
