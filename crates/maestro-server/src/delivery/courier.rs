@@ -201,8 +201,9 @@ impl Courier {
     ) -> Result<Option<Stop>, Error> {
         for page in orphans.clone().chunks(BATCH_ROWS) {
             let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
-            let known = self.store.resources(&ids).await?;
-            orphans.retain(|(id, _)| !known.iter().any(|row| row.id == *id));
+            let mut known = self.store.clusters_of(&ids).await?;
+            known.retain(|(_, owner)| *owner == self.stream.cluster);
+            orphans.retain(|(id, _)| !known.iter().any(|(known, _)| known == id));
         }
         Ok(self.delete_orphans(orphans).await)
     }

@@ -190,22 +190,29 @@ async fn judge(
     total: usize,
 ) -> Result<Orphans, Error> {
     let mut orphans = Orphans::default();
+    // What another cluster has now is never tolerated: perhaps the agent has the wrong name.
+    let mut elsewhere: Vec<(ResourceId, i64)> = Vec::new();
     let ids: Vec<ResourceId> = unknown.keys().cloned().collect();
     for ids in ids.chunks(PAGE) {
         let dead = store.tombstones(cluster, ids).await?;
+        let rows = store.clusters_of(ids).await?;
         // Created while the pages were read.
-        for row in store.resources(ids).await? {
-            unknown.remove(&row.id);
+        for (id, _) in rows.iter().filter(|(_, owner)| owner == cluster) {
+            unknown.remove(id);
         }
         for id in dead {
             orphans.delete.extend(unknown.remove_entry(&id));
+        }
+        for (id, _) in &rows {
+            elsewhere.extend(unknown.remove_entry(id));
         }
     }
     if unknown.len() <= tolerated(total) {
         orphans.delete.extend(unknown);
     } else {
-        orphans.suspicious = Strangers::of(unknown.into_iter().collect());
+        elsewhere.extend(unknown);
     }
+    orphans.suspicious = Strangers::of(elsewhere);
     orphans.delete.sort_unstable();
     Ok(orphans)
 }

@@ -237,6 +237,20 @@ pub(super) fn tombstones(
     Ok(found)
 }
 
+pub(super) fn clusters_of(
+    db: &Connection,
+    ids: &[ResourceId],
+) -> Result<Vec<(ResourceId, ClusterName)>, Error> {
+    let mut statement = db.prepare_cached("select consumer_name from resources where id = ?1")?;
+    let mut found = Vec::new();
+    for id in ids {
+        for cluster in statement.query_map([id.as_str()], |row| row.get::<_, String>(0))? {
+            found.push((id.clone(), cluster?.into()));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn removals(db: &Connection, events: &[String]) -> Result<Vec<Removal>, Error> {
     let mut statement = db.prepare_cached(
         "select event, resource_id, payload, status from removals where event = ?1",
