@@ -102,6 +102,15 @@ impl Attribute {
         }
     }
 
+    /// Bytes of the value beside its place in the event.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::String(text) | Self::Uri(text) | Self::UriRef(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Bool(_) | Self::Int(_) | Self::Timestamp(_) => 0,
+        }
+    }
+
     fn type_name(&self) -> &'static str {
         match self {
             Self::Bool(_) => "bool",

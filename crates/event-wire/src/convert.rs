@@ -1,5 +1,6 @@
 //! Events to protobuf and back.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use prost_types::Timestamp as ProtoTimestamp;
 
@@ -157,10 +158,16 @@ fn binary(message: proto::CloudEvent) -> Result<Event, Error> {
         subject,
         extensions,
         data: match data {
-            Some(Data::BinaryData(data)) if !data.is_empty() => Some(data),
+            Some(Data::BinaryData(data)) if !data.is_empty() => Some(own(&data)),
             _ => None,
         },
     })
+}
+
+/// A copy: what was decoded is a part of the buffer of its message, with all that its event has nothing of, and would keep
+/// the whole of it for as long as the event lives.
+fn own(part: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(part)
 }
 
 /// Lower-case name of an extension: letters and digits only, and none of the names that the JSON form has for other things.
@@ -199,7 +206,7 @@ fn attribute(key: &str, attr: Attr) -> Result<Attribute, Error> {
         Attr::CeBoolean(truth) => Attribute::Bool(truth),
         Attr::CeInteger(number) => Attribute::Int(number),
         Attr::CeString(text) => Attribute::String(text),
-        Attr::CeBytes(bytes) => Attribute::Bytes(bytes),
+        Attr::CeBytes(bytes) => Attribute::Bytes(own(&bytes)),
         Attr::CeUri(text) => Attribute::Uri(text),
         Attr::CeUriRef(text) => Attribute::UriRef(text),
         Attr::CeTimestamp(ProtoTimestamp { seconds, nanos }) => Attribute::Timestamp(

@@ -134,6 +134,28 @@ impl Event {
         })
     }
 
+    /// Bytes that it takes in memory, roughly: every text of it, the data, and what an entry of a map takes beside its texts.
+    /// Whatever bounds what it holds by bytes counts by this: an event may consist of attributes alone.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        /// A node of the map, and two allocations.
+        const ATTRIBUTE: usize = 96;
+        let optional = [&self.content_type, &self.data_schema, &self.subject];
+        let optional: usize = optional.into_iter().flatten().map(String::len).sum();
+        let attributes: usize = self
+            .extensions
+            .iter()
+            .map(|(name, value)| ATTRIBUTE + name.len() + value.size())
+            .sum();
+        size_of::<Self>()
+            + self.id.len()
+            + self.source.len()
+            + self.event_type.size()
+            + optional
+            + attributes
+            + self.data.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Id of the resource.
     ///
     /// # Errors

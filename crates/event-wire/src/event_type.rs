@@ -167,6 +167,20 @@ impl EventType {
             action,
         }
     }
+
+    /// Bytes of its texts.
+    pub(crate) fn size(&self) -> usize {
+        let DataType {
+            group,
+            version,
+            resource,
+        } = &self.data_type;
+        let action = match &self.action {
+            Action::Other(text) => text.len(),
+            _ => 0,
+        };
+        group.len() + version.len() + resource.len() + action
+    }
 }
 
 impl fmt::Display for EventType {

@@ -169,15 +169,16 @@ fn status(report: &Report, current: Option<&Current>) -> Verdict {
     let Some(current) = current else {
         return ignore(Ignored::Gone);
     };
-    if current.cluster != report.cluster {
-        let (id, cluster) = (report.id.clone(), report.cluster.clone());
-        return Verdict::Refuse(Refusal::UnmatchedConsumer { id, cluster });
-    }
+    // Before the cluster: an agent that removes an earlier life of an id which lives elsewhere now must come to an end.
     if report
         .life
         .is_some_and(|second| second != current.created_at.as_second())
     {
         return ignore(Ignored::OtherLife);
+    }
+    if current.cluster != report.cluster {
+        let (id, cluster) = (report.id.clone(), report.cluster.clone());
+        return Verdict::Refuse(Refusal::UnmatchedConsumer { id, cluster });
     }
     if report.deleted {
         return if current.deleting {

@@ -186,20 +186,15 @@ impl Operation {
     /// Bytes that it takes in memory, roughly.
     #[must_use]
     pub fn size(&self) -> usize {
-        /// Ids, names, attributes.
+        /// Ids and names beside the event.
         const OVERHEAD: usize = 512;
         OVERHEAD
             + match self {
-                Self::Create(spec) | Self::Update(spec) => size_of_event(&spec.event),
+                Self::Create(spec) | Self::Update(spec) => spec.event.size(),
                 Self::Delete(_) => 0,
-                Self::Status(report) => size_of_event(&report.event),
+                Self::Status(report) => report.event.size(),
             }
     }
-}
-
-fn size_of_event(event: &Event) -> usize {
-    let metadata = event.metadata_text().ok().flatten().map_or(0, str::len);
-    metadata + event.data.as_ref().map_or(0, bytes::Bytes::len)
 }
 
 /// What became of an operation that wasn't refused.

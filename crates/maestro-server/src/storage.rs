@@ -92,6 +92,12 @@ pub trait Store: facts::Facts + 'static {
         ids: &[ResourceId],
     ) -> Result<Vec<ResourceId>, Error>;
 
+    /// Whose the resources with these ids are, those that exist, in any order.
+    async fn clusters_of(
+        &self,
+        ids: &[ResourceId],
+    ) -> Result<Vec<(ResourceId, ClusterName)>, Error>;
+
     /// The final statuses that were kept under these event ids.
     async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error>;
 

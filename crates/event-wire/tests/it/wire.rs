@@ -382,6 +382,67 @@ fn any_message() -> impl Strategy<Value = CloudEvent> {
         })
 }
 
+#[test]
+fn the_size_of_an_event_counts_all_that_it_holds() {
+    let empty = read(&[("ce-x", text(""))]).unwrap().size();
+    let big = "x".repeat(10_000);
+    for attr in [
+        Attr::CeString(big.clone()),
+        Attr::CeUri(big.clone()),
+        Attr::CeUriRef(big.clone()),
+        Attr::CeBytes(big.clone().into()),
+    ] {
+        let value = CloudEventAttributeValue { attr: Some(attr) };
+        assert_eq!(read(&[("ce-x", value)]).unwrap().size(), empty + 10_000);
+    }
+    let name = format!("ce-{big}");
+    assert!(read(&[(name.as_str(), text(""))]).unwrap().size() > empty + 9000);
+    for key in [
+        "ce-id",
+        "ce-source",
+        "ce-subject",
+        "ce-dataschema",
+        "contenttype",
+    ] {
+        let event = read(&[("ce-x", text("")), (key, text(&big))]).unwrap();
+        assert!(event.size() > empty + 9000, "{key}");
+    }
+    for r#type in [
+        format!("{big}.v1.a.spec.create_request"),
+        format!("a.v1.a.spec.{big}"),
+    ] {
+        let message = CloudEvent {
+            r#type,
+            ..message(&[("ce-x", text(""))])
+        };
+        assert!(Event::try_from(message).unwrap().size() > empty + 9000);
+    }
+    let mut with_data = message(&[("ce-x", text(""))]);
+    with_data.data = Some(Data::BinaryData(big.into()));
+    assert_eq!(Event::try_from(with_data).unwrap().size(), empty + 10_000);
+    let many: Vec<String> = (0..100).map(|number| format!("ce-x{number}")).collect();
+    let many: Vec<_> = many.iter().map(|key| (key.as_str(), text(""))).collect();
+    assert!(
+        read(&many).unwrap().size() > empty + 5000,
+        "small attributes aren't free"
+    );
+}
+
+/// Attributes without the prefix aren't a part of the event, but of the buffer that its message was read into.
+#[test]
+fn an_event_does_not_keep_the_buffer_of_its_message() {
+    let big = text(&"x".repeat(100_000));
+    let bytes = CloudEventAttributeValue {
+        attr: Some(Attr::CeBytes("abc".into())),
+    };
+    let mut sent = message(&[("ignored", big), ("ce-bytes", bytes)]);
+    sent.data = Some(Data::BinaryData("{}".into()));
+    let buffer = Bytes::from(sent.encode_to_vec());
+    let event = Event::try_from(CloudEvent::decode(buffer.clone()).unwrap()).unwrap();
+    assert_eq!(event.data.as_deref(), Some(b"{}".as_slice()));
+    assert!(buffer.is_unique(), "the event holds a part of the buffer");
+}
+
 proptest! {
     #![proptest_config(quick(256))]
 

@@ -106,6 +106,12 @@ impl Connection {
         self.inner.cut.cancel();
     }
 
+    /// Whether it is closed, or about to be.
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        self.inner.cut.is_cancelled()
+    }
+
     fn subscriptions(&self) -> std::sync::MutexGuard<'_, Subscriptions> {
         self.inner
             .subscriptions

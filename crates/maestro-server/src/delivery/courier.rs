@@ -136,12 +136,12 @@ impl Courier {
         }
     }
 
-    async fn resync(&self, mut held: Held) -> Result<Option<Stop>, Error> {
+    async fn resync(&self, held: Arc<Held>) -> Result<Option<Stop>, Error> {
         let cluster = &self.stream.cluster;
         let started = Instant::now();
         let total = held.len();
         let mut lacking = 0;
-        let compared = resync::compare(&*self.store, cluster, &mut held, |ids| {
+        let compared = resync::compare(&*self.store, cluster, &held, |ids| {
             lacking += ids.len();
             self.stream.add_backlog(ids);
         })
@@ -160,13 +160,13 @@ impl Courier {
             has = total,
             lacks = lacking,
             orphans = orphans.delete.len(),
-            suspicious = orphans.suspicious.len(),
+            suspicious = orphans.suspicious.count,
             "Compared what an agent has with what it should have."
         );
-        if !orphans.suspicious.is_empty() {
+        if orphans.suspicious.count > 0 {
             tracing::warn!(
                 consumer = %cluster,
-                resources = orphans.suspicious.len(),
+                resources = orphans.suspicious.count,
                 "An agent has resources that this server never knew; they are left alone."
             );
         }
@@ -201,8 +201,9 @@ impl Courier {
     ) -> Result<Option<Stop>, Error> {
         for page in orphans.clone().chunks(BATCH_ROWS) {
             let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
-            let known = self.store.resources(&ids).await?;
-            orphans.retain(|(id, _)| !known.iter().any(|row| row.id == *id));
+            let mut known = self.store.clusters_of(&ids).await?;
+            known.retain(|(_, owner)| *owner == self.stream.cluster);
+            orphans.retain(|(id, _)| !known.iter().any(|(known, _)| known == id));
         }
         Ok(self.delete_orphans(orphans).await)
     }
@@ -325,8 +326,8 @@ impl Pace {
         let bytes: usize = rows
             .iter()
             .map(|found| {
-                let kept = found.spec.as_ref().and_then(|spec| spec.data.as_ref());
-                found.row.payload.len() + kept.map_or(0, bytes::Bytes::len)
+                let kept = found.spec.as_ref().map_or(0, |spec| spec.size());
+                found.row.payload.len() + kept
             })
             .sum();
         if let Some(average) = bytes.checked_div(rows.len()) {

@@ -12,7 +12,7 @@ use super::agenda::{SpecAgenda, StatusAgenda, StatusEntry, Why};
 use super::connection::Connection;
 use super::log::SendLog;
 use super::recent::Recent;
-use super::resync::Held;
+use super::resync::{Held, Strangers};
 use crate::model::{Change, ClusterName, ResourceId, SourceId, SpecChange};
 use crate::storage::facts::{Ended, Presence};
 use crate::storage::now;
@@ -30,8 +30,8 @@ pub(super) const FRESHNESS: Duration = Duration::from_secs(1);
 pub struct Hub {
     agents: Mutex<HashMap<ClusterName, Vec<Arc<AgentStream>>>>,
     sources: Mutex<HashMap<SourceId, Vec<Arc<SourceStream>>>>,
-    /// Clusters whose agent has resources that this server never knew, and which (with the agent's versions).
-    strangers: Mutex<HashMap<ClusterName, Vec<(ResourceId, i64)>>>,
+    /// What agents that are connected have and this server never knew.
+    strangers: Mutex<HashMap<ClusterName, Strangers>>,
     /// Documents that passed through lately.
     pub(crate) recent: Recent,
     /// What other servers don't know yet.
@@ -78,7 +78,7 @@ pub struct AgentStream {
 struct AgentState {
     agenda: SpecAgenda,
     /// What the agent said that it has; the newest word counts.
-    resync: Option<Held>,
+    resync: Option<Arc<Held>>,
     /// Resources that this server doesn't know and the agent shall delete, with the agent's versions.
     orphans: Vec<(ResourceId, i64)>,
     /// Changes were lost.
@@ -148,6 +148,8 @@ impl Hub {
             let mut news = lock(&self.news);
             if streams.is_empty() {
                 agents.remove(&stream.cluster);
+                // Any name can connect: nothing of it may stay. The next stream says again what its agent has.
+                lock(&self.strangers).remove(&stream.cluster);
             } else {
                 news.changed.insert(stream.cluster.clone());
             }
@@ -204,7 +206,11 @@ impl Hub {
             changed.extend(self.clusters());
         }
         // An operator may decide about these at any time, perhaps on another server.
-        changed.extend(lock(&self.strangers).keys().cloned());
+        for (cluster, strangers) in &*lock(&self.strangers) {
+            if !strangers.kept.is_empty() {
+                changed.insert(cluster.clone());
+            }
+        }
         let streams = changed
             .iter()
             .filter_map(|cluster| self.here(cluster))
@@ -306,7 +312,7 @@ impl Hub {
     /// Hands what an agent says that it has to its streams: those on the connection that it spoke on, or, if there is
     /// none (a proxy may spread its calls), all of its cluster. Tells whether it was the connection's own stream; if not,
     /// the stream that is meant may be on another server.
-    pub fn resync(&self, cluster: &ClusterName, connection: &Connection, held: &Held) -> bool {
+    pub fn resync(&self, cluster: &ClusterName, connection: &Connection, held: &Arc<Held>) -> bool {
         let streams = self.agents_of(cluster);
         let same: Vec<_> = streams
             .iter()
@@ -314,22 +320,22 @@ impl Hub {
             .collect();
         let own = !same.is_empty();
         for stream in if own { same } else { streams.iter().collect() } {
-            stream.compare_with(held.clone());
+            stream.compare_with(Arc::clone(held));
         }
         own
     }
 
     /// Hands what an agent told another server to its streams here.
-    pub(super) fn resync_from_elsewhere(&self, cluster: &ClusterName, held: &Held) {
+    pub(super) fn resync_from_elsewhere(&self, cluster: &ClusterName, held: &Arc<Held>) {
         for stream in self.agents_of(cluster) {
-            stream.compare_with(held.clone());
+            stream.compare_with(Arc::clone(held));
         }
     }
 
     /// Keeps which resources of an agent this server doesn't dare to delete.
-    pub(super) fn note_strangers(&self, cluster: &ClusterName, resources: Vec<(ResourceId, i64)>) {
+    pub(super) fn note_strangers(&self, cluster: &ClusterName, resources: Strangers) {
         let mut strangers = lock(&self.strangers);
-        if resources.is_empty() {
+        if resources.count == 0 {
             strangers.remove(cluster);
         } else {
             strangers.insert(cluster.clone(), resources);
@@ -341,20 +347,37 @@ impl Hub {
     /// How many resources of a cluster's agent this server doesn't know and doesn't dare to delete.
     #[must_use]
     pub fn strangers(&self, cluster: &ClusterName) -> usize {
-        lock(&self.strangers).get(cluster).map_or(0, Vec::len)
+        let strangers = lock(&self.strangers);
+        strangers
+            .get(cluster)
+            .map_or(0, |strangers| strangers.count)
     }
 
     /// An operator says that the unknown resources of a cluster may go: its agents are told. Returns how many, or `None`
-    /// when none are known or no agent is connected here.
+    /// when none are known or no agent is connected here. Those that were only counted stay: when there are no others, the
+    /// agents are cut off, so that they come back and say what they have.
     #[must_use]
     pub fn accept_strangers(&self, cluster: &ClusterName) -> Option<usize> {
         let streams = self.agents_of(cluster);
         if streams.is_empty() {
             return None;
         }
-        let strangers = lock(&self.strangers).remove(cluster)?;
+        let strangers = {
+            let mut all = lock(&self.strangers);
+            let strangers = all.get_mut(cluster)?;
+            let kept = std::mem::take(&mut strangers.kept);
+            strangers.count -= kept.len();
+            if strangers.count == 0 {
+                all.remove(cluster);
+            }
+            kept
+        };
         self.has_news(cluster);
         for stream in streams {
+            if strangers.is_empty() {
+                stream.connection.cut();
+                continue;
+            }
             lock(&stream.state)
                 .orphans
                 .extend(strangers.iter().cloned());
@@ -398,7 +421,7 @@ impl Hub {
 #[derive(Debug)]
 pub(super) enum SpecWork {
     /// Compare what the agent has with what it should have.
-    Resync(Held),
+    Resync(Arc<Held>),
     /// Tell it to delete what this server doesn't know.
     Orphans(Vec<(ResourceId, i64)>),
     /// Send what it hasn't settled.
@@ -456,7 +479,7 @@ impl AgentStream {
     }
 
     /// What the agent says that it has; the newest word counts.
-    fn compare_with(&self, held: Held) {
+    fn compare_with(&self, held: Arc<Held>) {
         lock(&self.state).resync = Some(held);
         self.wake.notify_one();
     }
@@ -477,7 +500,7 @@ impl AgentStream {
     }
 
     /// Compares again later, unless the agent has said something newer.
-    pub(super) fn retry_resync(&self, held: Held) {
+    pub(super) fn retry_resync(&self, held: Arc<Held>) {
         lock(&self.state).resync.get_or_insert(held);
         self.wake.notify_one();
     }
@@ -563,3 +586,6 @@ impl SourceStream {
         !lock(&self.state).agenda.contains_update(id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,10 +190,9 @@ impl State {
 
 /// Bytes that an event takes, roughly.
 fn size(event: &Event) -> usize {
-    /// Ids, names, attributes.
-    const OVERHEAD: usize = 1024;
-    let metadata = event.metadata_text().ok().flatten().map_or(0, str::len);
-    OVERHEAD + metadata + event.data.as_ref().map_or(0, bytes::Bytes::len)
+    /// The places in the maps.
+    const OVERHEAD: usize = 512;
+    OVERHEAD + event.size()
 }
 
 /// Whether a document is kept: not when it is large, or when the stored form would tell other types of its attributes.
@@ -238,6 +237,25 @@ mod tests {
         }
         assert!(!state.entries.contains_key("r0"));
         assert!(state.entries["r99"].spec.is_some() && state.entries["r99"].status.is_some());
+    }
+
+    #[test]
+    fn attributes_are_bytes_that_are_kept() {
+        let attributes = |count: usize, bytes: usize| {
+            let mut event = event(10);
+            for number in 0..count {
+                event.set(&format!("x{number}"), "x".repeat(bytes));
+            }
+            event
+        };
+        assert!(is_kept(&attributes(10, 40)));
+        assert!(!is_kept(&attributes(7, 500_000)), "as large as a message");
+        let mut state = State::default();
+        for number in 0..100 {
+            let id = ResourceId::from(format!("r{number}"));
+            state.add_spec(&id, kept(1), &attributes(1, 200 * 1024));
+        }
+        assert!(state.entries.len() <= KEPT_BYTES / (200 * 1024));
     }
 
     #[test]

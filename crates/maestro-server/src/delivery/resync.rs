@@ -1,6 +1,6 @@
 //! What an agent lacks and what it has too much of, by what it says that it has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use event_wire::payload::ResourceVersionList;
 
@@ -13,18 +13,13 @@ const PAGE: usize = 1000;
 const STRANGERS: usize = 10;
 /// … or up to this share of what the agent has: one in so many.
 const STRANGERS_SHARE: usize = 10;
+/// Strangers of one cluster that are kept by id; the others are only counted.
+const STRANGERS_KEPT: usize = 20_000;
 
 /// What an agent says that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    versions: HashMap<ResourceId, Entry>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    version: i64,
-    /// There is a row for it.
-    known: bool,
+    versions: HashMap<ResourceId, i64>,
 }
 
 /// What the agent has and this server doesn't.
@@ -33,7 +28,34 @@ pub(super) struct Orphans {
     /// To be deleted, with the version that the agent has.
     pub(super) delete: Vec<(ResourceId, i64)>,
     /// Too many to be believed: an empty or restored database must not wipe a cluster.
-    pub(super) suspicious: Vec<(ResourceId, i64)>,
+    pub(super) suspicious: Strangers,
+}
+
+/// What an agent has, this server never knew and nobody has decided about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Strangers {
+    /// How many.
+    pub(super) count: usize,
+    /// Those among them that are kept, with the agent's versions. None of a cluster that wasn't registered: any name can
+    /// connect, and nobody can decide about them.
+    pub(super) kept: Vec<(ResourceId, i64)>,
+}
+
+impl Strangers {
+    pub(super) fn of(mut resources: Vec<(ResourceId, i64)>) -> Self {
+        let count = resources.len();
+        resources.truncate(STRANGERS_KEPT);
+        resources.shrink_to_fit();
+        Self {
+            count,
+            kept: resources,
+        }
+    }
+
+    fn counted(count: usize) -> Self {
+        let kept = Vec::new();
+        Self { count, kept }
+    }
 }
 
 impl From<ResourceVersionList> for Held {
@@ -43,13 +65,7 @@ impl From<ResourceVersionList> for Held {
             .into_iter()
             // No resource has such an id, and no database could be asked for it.
             .filter(|entry| !entry.resource_id.contains('\0'))
-            .map(|entry| {
-                let held = Entry {
-                    version: entry.resource_version,
-                    known: false,
-                };
-                (ResourceId::from(entry.resource_id), held)
-            })
+            .map(|entry| (ResourceId::from(entry.resource_id), entry.resource_version))
             .collect();
         Self { versions }
     }
@@ -62,7 +78,7 @@ impl Held {
         let versions: BTreeMap<&str, i64> = self
             .versions
             .iter()
-            .map(|(id, entry)| (id.as_str(), entry.version))
+            .map(|(id, version)| (id.as_str(), *version))
             .collect();
         serde_json::to_string(&versions).unwrap_or_default()
     }
@@ -71,12 +87,11 @@ impl Held {
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let versions: BTreeMap<String, i64> = serde_json::from_str(text).ok()?;
-        let entries = versions.into_iter().map(|(id, version)| {
-            let known = false;
-            (ResourceId::from(id), Entry { version, known })
-        });
+        let versions = versions.into_iter();
         Some(Self {
-            versions: entries.collect(),
+            versions: versions
+                .map(|(id, version)| (ResourceId::from(id), version))
+                .collect(),
         })
     }
 
@@ -91,22 +106,41 @@ impl Held {
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()
     }
+}
+
+/// A list on its way through the rows. All streams of an agent share the list, so what was seen is noted beside it.
+struct Comparison<'a> {
+    held: &'a Held,
+    seen: HashSet<&'a ResourceId>,
+}
+
+impl<'a> Comparison<'a> {
+    fn of(held: &'a Held) -> Self {
+        let seen = HashSet::new();
+        Self { held, seen }
+    }
 
     /// Ticks a row off and tells whether the agent should get it: always while it is deleting, else when its version is
     /// newer than the agent's.
     fn lacks(&mut self, row: &Version) -> bool {
-        let held = self.versions.get_mut(&row.id).map_or(0, |entry| {
-            entry.known = true;
-            entry.version
+        let held = self.held.versions.get_key_value(&row.id);
+        let held = held.map_or(0, |(id, version)| {
+            self.seen.insert(id);
+            *version
         });
         row.deleting || row.version == 0 || row.version > held
     }
 
+    /// How many there are that no row was seen for.
+    fn unseen(&self) -> usize {
+        self.held.len() - self.seen.len()
+    }
+
     /// What no row was seen for.
     fn unknown(&self) -> HashMap<ResourceId, i64> {
-        let unknown = self.versions.iter().filter(|(_, entry)| !entry.known);
-        unknown
-            .map(|(id, entry)| (id.clone(), entry.version))
+        let all = self.held.versions.iter();
+        all.filter(|(id, _)| !self.seen.contains(id))
+            .map(|(id, version)| (id.clone(), *version))
             .collect()
     }
 }
@@ -116,12 +150,10 @@ impl Held {
 pub(super) async fn compare(
     store: &dyn Store,
     cluster: &ClusterName,
-    held: &mut Held,
+    held: &Held,
     mut send: impl FnMut(Vec<ResourceId>),
 ) -> Result<Orphans, Error> {
-    for entry in held.versions.values_mut() {
-        entry.known = false;
-    }
+    let mut comparison = Comparison::of(held);
     let mut after = None;
     loop {
         let page = store.versions(cluster, after.as_ref(), PAGE).await?;
@@ -129,7 +161,7 @@ pub(super) async fn compare(
         after = page.last().map(|row| row.id.clone());
         send(
             page.into_iter()
-                .filter(|row| held.lacks(row))
+                .filter(|row| comparison.lacks(row))
                 .map(|row| row.id)
                 .collect(),
         );
@@ -137,7 +169,17 @@ pub(super) async fn compare(
             break;
         }
     }
-    judge(store, cluster, held.unknown(), held.len()).await
+    let unseen = comparison.unseen();
+    if unseen == 0 {
+        return Ok(Orphans::default());
+    }
+    if !store.is_registered(cluster).await? {
+        return Ok(Orphans {
+            suspicious: Strangers::counted(unseen),
+            ..Orphans::default()
+        });
+    }
+    judge(store, cluster, comparison.unknown(), held.len()).await
 }
 
 /// Decides about the ids that no row was seen for; `total` is the length of the agent's list.
@@ -148,29 +190,29 @@ async fn judge(
     total: usize,
 ) -> Result<Orphans, Error> {
     let mut orphans = Orphans::default();
-    if unknown.is_empty() {
-        return Ok(orphans);
-    }
-    if !store.is_registered(cluster).await? {
-        orphans.suspicious.extend(unknown);
-        return Ok(orphans);
-    }
+    // What another cluster has now is never tolerated: perhaps the agent has the wrong name.
+    let mut elsewhere: Vec<(ResourceId, i64)> = Vec::new();
     let ids: Vec<ResourceId> = unknown.keys().cloned().collect();
     for ids in ids.chunks(PAGE) {
         let dead = store.tombstones(cluster, ids).await?;
+        let rows = store.clusters_of(ids).await?;
         // Created while the pages were read.
-        for row in store.resources(ids).await? {
-            unknown.remove(&row.id);
+        for (id, _) in rows.iter().filter(|(_, owner)| owner == cluster) {
+            unknown.remove(id);
         }
         for id in dead {
             orphans.delete.extend(unknown.remove_entry(&id));
+        }
+        for (id, _) in &rows {
+            elsewhere.extend(unknown.remove_entry(id));
         }
     }
     if unknown.len() <= tolerated(total) {
         orphans.delete.extend(unknown);
     } else {
-        orphans.suspicious.extend(unknown);
+        elsewhere.extend(unknown);
     }
+    orphans.suspicious = Strangers::of(elsewhere);
     orphans.delete.sort_unstable();
     Ok(orphans)
 }
@@ -192,15 +234,7 @@ mod tests {
     }
 
     fn held(entries: &[(&str, i64)]) -> Held {
-        let entry = |(id, version): &(&str, i64)| {
-            (
-                ResourceId::from(*id),
-                Entry {
-                    version: *version,
-                    known: false,
-                },
-            )
-        };
+        let entry = |(id, version): &(&str, i64)| (ResourceId::from(*id), *version);
         Held {
             versions: entries.iter().map(entry).collect(),
         }
@@ -208,13 +242,15 @@ mod tests {
 
     #[test]
     fn f9_only_what_is_outdated_or_unknown_is_sent() {
-        let mut agent = held(&[("a", 2), ("b", 1), ("x", 7)]);
+        let list = held(&[("a", 2), ("b", 1), ("x", 7)]);
+        let mut agent = Comparison::of(&list);
         assert!(!agent.lacks(&row("a", 2, false)), "current");
         assert!(agent.lacks(&row("b", 2, false)), "outdated");
         assert!(agent.lacks(&row("c", 1, false)), "not listed");
         assert_eq!(agent.unknown(), [("x".into(), 7)].into());
+        assert_eq!(agent.unseen(), 1);
         assert!(
-            held(&[("a", 9)]).lacks(&row("a", 2, true)),
+            Comparison::of(&held(&[("a", 9)])).lacks(&row("a", 2, true)),
             "a deletion is sent whatever the version"
         );
     }
@@ -224,6 +260,29 @@ mod tests {
         let agent = held(&[("a", 2), ("b\"\n", 1), ("", 0)]);
         assert_eq!(Held::from_text(&agent.to_text()), Some(agent));
         assert_eq!(Held::from_text("[1]"), None);
+    }
+
+    #[tokio::test]
+    async fn of_a_cluster_that_is_not_registered_only_the_number_is_kept() {
+        let store = crate::storage::sqlite::Sqlite::in_memory().unwrap();
+        let ids: Vec<String> = (0..30_000).map(|number| format!("r{number}")).collect();
+        let list: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+        let agent = held(&list);
+        let orphans = compare(&store, &"c1".into(), &agent, |_| {}).await.unwrap();
+        assert_eq!(orphans.suspicious, Strangers::counted(30_000));
+        assert!(orphans.delete.is_empty());
+
+        let consumer = crate::model::Consumer {
+            id: "1".to_owned(),
+            name: "c1".into(),
+            labels: BTreeMap::new(),
+            created_at: crate::storage::now(),
+            updated_at: crate::storage::now(),
+        };
+        store.create_consumer(&consumer).await.unwrap();
+        let orphans = compare(&store, &"c1".into(), &agent, |_| {}).await.unwrap();
+        let Strangers { count, kept } = orphans.suspicious;
+        assert_eq!((count, kept.len()), (30_000, STRANGERS_KEPT));
     }
 
     #[test]

@@ -54,7 +54,7 @@ async fn follow(store: &dyn Store, hub: &Hub) {
                 match store.forwarded_resync(&cluster).await {
                     Ok(versions) => {
                         if let Some(held) = versions.as_deref().and_then(Held::from_text) {
-                            hub.resync_from_elsewhere(&cluster, &held);
+                            hub.resync_from_elsewhere(&cluster, &Arc::new(held));
                         }
                     }
                     // An agent that isn't heard gets everything that it hasn't settled.

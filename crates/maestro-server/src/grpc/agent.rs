@@ -1,5 +1,6 @@
 //! The agent port: statuses and resync requests in, specs out.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use event_wire::codec::server::{self, StatusReport};
@@ -106,7 +107,7 @@ impl AgentService {
             .acts_for(cluster)
             .map_err(|denied| self.errors.denied(&denied))?;
         let cluster = ClusterName::from(cluster);
-        let held = Held::from(list);
+        let held = Arc::new(Held::from(list));
         if self.context.hub.resync(&cluster, connection, &held) {
             return Ok(());
         }

@@ -25,7 +25,7 @@ pub trait Facts: Send + Sync {
     /// Notes what was sent to agents; a newer note on the same resource replaces an older one.
     async fn note_sent(&self, sent: Vec<Sent>) -> Result<(), Error>;
 
-    /// Notes which streams this server has and which have ended. Returns the clusters whose orphans an operator has given
+    /// Notes which streams this server has and which have ended, those of registered clusters: any name can connect. Returns the clusters whose orphans an operator has given
     /// up since, on any server; each is returned once, and only to the server that notes its stream.
     async fn note_presence(
         &self,

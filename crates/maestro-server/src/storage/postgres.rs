@@ -309,6 +309,14 @@ impl Store for Postgres {
             .await
     }
 
+    async fn clusters_of(
+        &self,
+        ids: &[ResourceId],
+    ) -> Result<Vec<(ResourceId, ClusterName)>, Error> {
+        self.read(async |client| queries::clusters_of(client, ids).await)
+            .await
+    }
+
     async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error> {
         self.read(async |client| queries::removals(client, events).await)
             .await

@@ -153,6 +153,14 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn clusters_of(
+        &self,
+        ids: &[ResourceId],
+    ) -> Result<Vec<(ResourceId, ClusterName)>, Error> {
+        let ids = ids.to_vec();
+        self.read(move |db| queries::clusters_of(db, &ids)).await
+    }
+
     async fn removals(&self, events: &[String]) -> Result<Vec<Removal>, Error> {
         let events = events.to_vec();
         self.read(move |db| queries::removals(db, &events)).await

@@ -265,6 +265,40 @@ mod tests {
     }
 
     #[test]
+    fn attributes_fill_lanes_and_transactions() {
+        use crate::model::Spec;
+        use event_wire::{Action, Event, EventType, Stamp, Subresource};
+        let kind = EventType::manifest_bundles(Subresource::Spec, Action::CreateRequest);
+        let mut event = Event::new(kind, "s", Stamp::now());
+        for number in 0..7 {
+            event.set(&format!("x{number}"), "x".repeat(500_000));
+        }
+        let operation = |number: usize| {
+            Operation::Create(Spec {
+                id: format!("r{number}").into(),
+                source: "s".into(),
+                cluster: "c".into(),
+                version: 0,
+                event: event.clone(),
+            })
+        };
+        let mut state = State::default();
+        for number in 0..3 {
+            let (answer, _) = oneshot::channel();
+            let waiting = Waiting {
+                operation: operation(number),
+                answer,
+                busy_since: None,
+            };
+            state.add(Lane::Source("s".into()), waiting, false);
+        }
+        assert!(!state.has_room(&Lane::Source("s".into()), 1));
+        assert_eq!(state.take().len(), 1, "one fills a transaction");
+        let rest = state.bytes;
+        assert!((7_000_000..7_100_000).contains(&rest), "{rest}");
+    }
+
+    #[test]
     fn operations_on_one_resource_wait_for_each_other_in_order() {
         let mut state = State::default();
         for id in ["a", "a", "b", "a"] {

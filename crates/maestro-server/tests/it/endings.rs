@@ -9,7 +9,9 @@ use crate::harness::{Server, bundle, config_map, impatient, postgres, session};
 
 on_both!(
     a_cluster_ends_by_an_operators_word,
-    orphans_go_by_an_operators_word
+    an_id_that_lives_elsewhere_now_goes_from_its_old_cluster,
+    orphans_go_by_an_operators_word,
+    orphans_of_a_cluster_registered_later_are_named_again
 );
 
 async fn a_cluster_ends_by_an_operators_word(config: Config) {
@@ -211,4 +213,78 @@ async fn f6_the_end_of_a_large_cluster_is_not_bound_by_one_answer() {
         audit["items"][0]["resources"].as_array().unwrap().len(),
         20_000
     );
+}
+
+/// Of a name that nobody registered only a number is kept. When it is registered, its agent is asked once more.
+async fn orphans_of_a_cluster_registered_later_are_named_again(config: Config) {
+    let server = Server::start(config).await;
+    let ids: Vec<String> = (0..30).map(|number| format!("stranger-{number}")).collect();
+    let held: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 4)).collect();
+    let mut specs = server.agent("c1").await.join(&held).await;
+    // Until it is compared: an orphan that is tolerated would be deleted.
+    specs.silence(Duration::from_millis(300)).await;
+    let id = server.cluster("c1").await;
+    let orphans = async |count: u64| {
+        let path = format!("/api/maestro/v1/consumers/{id}");
+        testkit::eventually("the orphans", crate::harness::DEADLINE, async || {
+            let (_, body) = server.get(&path).await;
+            (body["delivery"]["held_orphans"] == count).then_some(())
+        })
+        .await;
+    };
+    orphans(30).await;
+    let path = format!("/api/maestro/v1/consumers/{id}/accept-orphans");
+    let (status, body) = server.send("POST", &path, "").await;
+    assert_eq!((status, &body["resources"]), (200, &json!(0)), "{body}");
+    assert!(specs.try_next().await.is_err(), "its connection is closed");
+    orphans(0).await;
+
+    let mut specs = server.agent("c1").await.join(&held).await;
+    orphans(30).await;
+    let (status, body) = server.send("POST", &path, "").await;
+    assert_eq!((status, &body["resources"]), (200, &json!(30)), "{body}");
+    assert_eq!(specs.collect(30).await.len(), 30);
+}
+
+async fn an_id_that_lives_elsewhere_now_goes_from_its_old_cluster(mut config: Config) {
+    config.limits.seen_lately = Duration::ZERO;
+    let server = Server::start(config).await;
+    let id = server.cluster("c1").await;
+    server.cluster("c2").await;
+    let source = server.source("s1").await;
+    let content = bundle(&[config_map("a")]);
+    source.create("moved", "c1", &content).await.unwrap();
+    let mut specs = server.agent("c1").await.join(&[]).await;
+    let old = specs.next().await;
+    drop(specs);
+    let path = format!("/api/maestro/v1/consumers/{id}/force-remove");
+    testkit::eventually("the end", crate::harness::DEADLINE, async || {
+        let request = r#"{"reason":"test","includeLive":true}"#;
+        (server.send("POST", &path, request).await.0 == 200).then_some(())
+    })
+    .await;
+    // The id and another one live on the other cluster; the first one comes back and has both.
+    for id in ["moved", "theirs"] {
+        source.create(id, "c2", &content).await.unwrap();
+    }
+    let id = server.cluster("c1").await;
+    let agent = server.agent("c1").await;
+    let mut specs = agent.join(&[("moved", 1), ("theirs", 1)]).await;
+    let deletion = specs.next().await;
+    assert!(deletion.deleting && deletion.id == "moved");
+    testkit::eventually("the other to show", crate::harness::DEADLINE, async || {
+        let (_, body) = server.get(&format!("/api/maestro/v1/consumers/{id}")).await;
+        (body["delivery"]["held_orphans"] == 1).then_some(())
+    })
+    .await;
+    // The agent can finish, and nothing happens to the new life.
+    agent.deleted(&old).await.unwrap();
+    let (_, body) = server.bundle("moved").await;
+    assert_eq!(body["consumer_name"], "c2", "{body}");
+    // The other goes by an operator's word.
+    let path = format!("/api/maestro/v1/consumers/{id}/accept-orphans");
+    assert_eq!(server.send("POST", &path, "").await.0, 200);
+    let deletion = specs.next().await;
+    assert!(deletion.deleting && deletion.id == "theirs");
+    assert_eq!(server.bundle("theirs").await.0, 200);
 }

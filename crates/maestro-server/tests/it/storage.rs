@@ -11,7 +11,7 @@ use maestro_server::model::{
     Change, Consumer, Delete, Done, Ignored, Operation, Refusal, Report, ResourceId, Spec,
     SpecChange,
 };
-use maestro_server::storage::facts::Presence;
+use maestro_server::storage::facts::{Ended, Presence};
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
@@ -50,6 +50,7 @@ on_all_stores!(
     rows_are_walked_in_the_order_of_their_ids,
     unsettled_rows_are_found_and_reminded_of_with_patience,
     consumers_are_unique_and_held_by_their_resources,
+    connections_are_noted_of_registered_clusters_only,
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
     f6_a_large_cluster_ends_in_portions,
@@ -605,21 +606,47 @@ async fn consumers_are_unique_and_held_by_their_resources(store: Arc<dyn Store>)
     store.delete_consumer(&made.id).await.unwrap();
     assert!(store.consumer(&made.id).await.unwrap().is_none());
     assert_eq!(store.last_seen(&"c1".into()).await.unwrap(), None);
+}
+
+/// Any name can connect: what isn't a cluster's leaves no row behind.
+async fn connections_are_noted_of_registered_clusters_only(store: Arc<dyn Store>) {
+    let consumer = register(&*store, "c1").await;
     let stream = |cluster: &str| Presence {
         cluster: cluster.into(),
         stream: uuid::Uuid::new_v4(),
-        since: maestro_server::storage::now(),
+        since: now(),
         resynced: None,
         waiting: 0,
         orphans: 0,
     };
-    let (one, two) = (stream("c1"), stream("c2"));
-    store.note_presence(&[], &[one.clone(), two]).await.unwrap();
-    store.note_presence(&[], &[one]).await.unwrap();
-    assert!(
-        store.last_seen(&"c1".into()).await.unwrap()
-            >= store.last_seen(&"c2".into()).await.unwrap()
+    let ended = |stream: &Presence| Ended {
+        cluster: stream.cluster.clone(),
+        stream: stream.stream,
+        at: now(),
+        resynced: None,
+        error: Some("gone".to_owned()),
+    };
+    let seen = async |cluster: &str| store.presence(&cluster.into()).await.unwrap();
+    let (known, stranger) = (stream("c1"), stream("stranger"));
+    let both = [known.clone(), stranger.clone()];
+    store.note_presence(&[], &both).await.unwrap();
+    store
+        .note_presence(&both.each_ref().map(ended), &[])
+        .await
+        .unwrap();
+    let noted = seen("c1").await.unwrap();
+    assert_eq!(
+        store.last_seen(&"c1".into()).await.unwrap(),
+        Some(noted.last_seen)
     );
+    assert_eq!(noted.last_error.unwrap().1, "gone");
+    assert_eq!(seen("stranger").await, None);
+    // The row of a consumer goes when the consumer is gone.
+    store.purge(&[], Duration::from_secs(300)).await.unwrap();
+    assert!(seen("c1").await.is_some());
+    store.delete_consumer(&consumer.id).await.unwrap();
+    store.purge(&[], Duration::from_secs(300)).await.unwrap();
+    assert_eq!(seen("c1").await, None);
 }
 
 async fn lists_are_windows_on_a_selection(store: Arc<dyn Store>) {

@@ -85,7 +85,8 @@ pub(super) async fn note_presence(
                  instance) \
              select t.cluster, $7, $7, t.stream, t.since, t.resynced, t.waiting, t.orphans, $8 \
              from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[]) \
-                 as t (cluster, stream, since, resynced, waiting, orphans) order by t.cluster \
+                 as t (cluster, stream, since, resynced, waiting, orphans) \
+             join consumers n on n.name = t.cluster order by t.cluster \
              on conflict (consumer_name) do update set last_seen = greatest(c.last_seen, excluded.last_seen), \
                  noted = excluded.noted, stream = excluded.stream, since = excluded.since, \
                  last_resync = coalesce(excluded.last_resync, c.last_resync), waiting = excluded.waiting, \
@@ -142,6 +143,7 @@ async fn note_ended(client: &Client, ended: &[Ended]) -> Result<(), Error> {
              select distinct on (t.cluster) t.cluster, t.at, t.error, case when t.error is not null then t.at end, \
                  t.resynced \
              from unnest($1::text[], $2::timestamptz[], $3::text[], $5::timestamptz[]) as t (cluster, at, error, resynced) \
+             join consumers n on n.name = t.cluster \
              order by t.cluster, t.at desc \
              on conflict (consumer_name) do update set last_seen = greatest(c.last_seen, excluded.last_seen), \
                  last_resync = greatest(c.last_resync, excluded.last_resync), \

@@ -129,5 +129,11 @@ pub(super) async fn purge(
         );
         client.execute(&sql, &[&PORTION]).await?;
     }
+    // A consumer that is registered again begins anew.
+    let strangers = "delete from connections where consumer_name = any(array( \
+         select c.consumer_name from connections c \
+         where not exists (select from consumers n where n.name = c.consumer_name) limit $1 \
+         for update of c skip locked))";
+    client.execute(strangers, &[&PORTION]).await?;
     Ok(())
 }

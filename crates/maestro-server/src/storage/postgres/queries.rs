@@ -207,6 +207,22 @@ pub(super) async fn tombstones(
         .collect()
 }
 
+pub(super) async fn clusters_of(
+    client: &Client,
+    ids: &[ResourceId],
+) -> Result<Vec<(ResourceId, ClusterName)>, Error> {
+    let statement = client
+        .prepare_cached("select id, coalesce(consumer_name, '') from resources where id = any($1)")
+        .await?;
+    let rows = client.query(&statement, &[&texts(ids)]).await?;
+    rows.iter()
+        .map(|row| {
+            let (id, cluster): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            Ok((id.into(), cluster.into()))
+        })
+        .collect()
+}
+
 pub(super) async fn removals(client: &Client, events: &[String]) -> Result<Vec<Removal>, Error> {
     let statement = client
         .prepare_cached(

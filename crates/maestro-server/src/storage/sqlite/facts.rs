@@ -47,7 +47,8 @@ pub(super) fn note_presence(
     streams: &[Presence],
 ) -> Result<Vec<ClusterName>, Error> {
     let mut statement = db.prepare_cached(
-        "insert into connections (consumer_name, last_seen, error, error_at, last_resync) values (?1, ?2, ?3, ?4, ?6) \
+        "insert into connections (consumer_name, last_seen, error, error_at, last_resync) \
+         select ?1, ?2, ?3, ?4, ?6 where exists (select 1 from consumers where name = ?1) \
          on conflict (consumer_name) do update set last_seen = max(connections.last_seen, excluded.last_seen), \
              error = coalesce(excluded.error, connections.error), \
              error_at = coalesce(excluded.error_at, connections.error_at), \
@@ -68,7 +69,7 @@ pub(super) fn note_presence(
     let now = time_text(now());
     let mut statement = db.prepare_cached(
         "insert into connections (consumer_name, last_seen, stream, since, last_resync, waiting, orphans) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         select ?1, ?2, ?3, ?4, ?5, ?6, ?7 where exists (select 1 from consumers where name = ?1) \
          on conflict (consumer_name) do update set last_seen = max(connections.last_seen, excluded.last_seen), \
              stream = excluded.stream, since = excluded.since, \
              last_resync = coalesce(excluded.last_resync, connections.last_resync), waiting = excluded.waiting, \

@@ -244,6 +244,20 @@ pub(super) fn tombstones(
     Ok(found)
 }
 
+pub(super) fn clusters_of(
+    db: &Connection,
+    ids: &[ResourceId],
+) -> Result<Vec<(ResourceId, ClusterName)>, Error> {
+    let mut statement = db.prepare_cached("select consumer_name from resources where id = ?1")?;
+    let mut found = Vec::new();
+    for id in ids {
+        for cluster in statement.query_map([id.as_str()], |row| row.get::<_, String>(0))? {
+            found.push((id.clone(), cluster?.into()));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn removals(db: &Connection, events: &[String]) -> Result<Vec<Removal>, Error> {
     let mut statement = db.prepare_cached(
         "select event, resource_id, payload, status from removals where event = ?1",
@@ -274,5 +288,10 @@ pub(super) fn purge(db: &Connection, removals_kept: Duration) -> Result<(), Erro
         .execute([before(removals_kept)])?;
     db.prepare_cached("delete from tombstones where removed_at < ?1")?
         .execute([before(TOMBSTONES_KEPT)])?;
+    // A consumer that is registered again begins anew.
+    db.prepare_cached(
+        "delete from connections where consumer_name not in (select name from consumers)",
+    )?
+    .execute([])?;
     Ok(())
 }
