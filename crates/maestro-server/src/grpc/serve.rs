@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 
+use super::deadline::Deadlines;
 use super::door::Door;
 
 /// Publishes that run at once on one connection; more wait in the connection.
@@ -81,7 +83,7 @@ pub async fn serve(
     if let Some(age) = transport.max_connection_age {
         server = server.max_connection_age(age);
     }
-    let router = server.add_service(service);
+    let router = server.layer(Deadlines).add_service(service);
     let address = listener.local_addr()?;
     let (most, patience) = (transport.max_connections, transport.handshake_timeout);
     match tls {
@@ -97,8 +99,10 @@ pub async fn serve(
     }
 }
 
+type Router = tonic::transport::server::Router<Stack<Deadlines, Identity>>;
+
 async fn drained<IO>(
-    router: tonic::transport::server::Router,
+    router: Router,
     incoming: impl Stream<Item = io::Result<IO>>,
     address: SocketAddr,
     shutdown: CancellationToken,

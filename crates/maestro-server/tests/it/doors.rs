@@ -1,8 +1,11 @@
-//! What the gRPC ports do with callers that say nothing, or that are too many.
+//! What the gRPC ports do with callers that say nothing, that are too many, or that give no time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use event_wire::Action;
+use event_wire::proto::PublishRequest;
 use maestro_server::Config;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -57,4 +60,58 @@ async fn connections_beyond_the_limit_wait_until_one_goes() {
         .await
         .expect("the third connection is served")
         .unwrap();
+}
+
+/// Go agents take CANCELLED for their own shutdown.
+#[tokio::test]
+async fn a_call_whose_time_is_over_is_answered_with_deadline_exceeded() {
+    let server = Server::memory().await;
+    server.cluster("c1").await;
+    let source = server.source("s1").await;
+    service_runtime::install_crypto_provider();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let started = Instant::now();
+    let mut over = 0;
+    // Not every call is too slow for a nanosecond.
+    while over < 20 && started.elapsed() < DEADLINE {
+        let id = uuid::Uuid::new_v4().to_string();
+        let event = source.event(
+            Action::CreateRequest,
+            &id,
+            "c1",
+            0,
+            Some(&bundle(&[config_map("a")])),
+        );
+        let request = PublishRequest {
+            event: Some(event.into()),
+        };
+        let message = request.encode_to_vec();
+        let mut body = vec![0];
+        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        body.extend(message);
+        let url = format!(
+            "http://{}/io.cloudevents.v1.CloudEventService/Publish",
+            server.addresses.grpc
+        );
+        let response = client
+            .post(url)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", "1n")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        match response.headers().get("grpc-status") {
+            Some(status) => {
+                assert_eq!(status, "4", "{:?}", response.headers());
+                over += 1;
+            }
+            None => drop(response.bytes().await),
+        }
+    }
+    assert_eq!(over, 20);
 }
