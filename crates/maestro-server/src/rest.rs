@@ -13,6 +13,7 @@ mod explain;
 mod ksuid;
 mod list;
 mod meta;
+mod places;
 mod response;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
 pub use bundles::Shown;
+pub use places::Places;
 pub(crate) use response::no_such_path;
 
 /// Largest request body, bytes.
@@ -57,6 +59,8 @@ pub struct Api {
     pub door: Arc<RestDoor>,
     /// Items of lists that were shown before.
     pub shown: Arc<Shown>,
+    /// How many lists are written at once.
+    pub places: Places,
 }
 
 /// All routes. A method that a path doesn't have is answered as upstream does it: like an unknown path, except for single

@@ -16,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::list::Parameters;
+use super::places::Place;
 use super::response::{Failure, Operation, no_content, raw};
 use crate::model::{Delete, Operation as Write, ResourceId};
 use crate::problem::{self, Problem};
@@ -32,7 +33,7 @@ const CHUNK_ROWS: usize = 16;
 /// Chunks read at once: one core of the database turns documents into text while another chunk is written.
 const READS_AHEAD: usize = 2;
 /// A reader that takes nothing of a list for this long is cut off.
-const READER_STALL: Duration = Duration::from_secs(30);
+pub(super) const READER_STALL: Duration = Duration::from_secs(30);
 /// Rows read beyond a page, to fill it up when others vanish while it is written.
 const SPARE_ROWS: u64 = 64;
 
@@ -49,6 +50,7 @@ pub(super) async fn list_all(
     if wanted > 0 {
         query.limit += SPARE_ROWS;
     }
+    let place = api.places.bundles().await;
     let page =
         api.store.list_resources(&query).await.map_err(|error| {
             operation.failed(Problem::storage("Unable to list resources", &error))
@@ -61,6 +63,7 @@ pub(super) async fn list_all(
         wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
         total: page.total,
         chunks,
+        _place: place,
     };
     tokio::spawn(writer.run());
     Ok(raw(
@@ -77,6 +80,7 @@ struct ListWriter {
     wanted: usize,
     total: u64,
     chunks: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    _place: Place,
 }
 
 impl ListWriter {

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use manifestwork::validate::{FieldError, list, names};
 use serde::Deserialize;
 use serde_json::{Map, Value, json as value};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
+use super::bundles::READER_STALL;
 use super::delivery::Delivery;
 use super::list::Parameters;
-use super::response::{BASE, Failure, Operation, json, no_content};
+use super::response::{BASE, Failure, Operation, json, no_content, raw};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
 use crate::storage::search::Table;
@@ -38,23 +41,72 @@ pub(super) async fn list_all(
     let parameters = Parameters::parse(&uri, Table::Consumers, KEYS)
         .map_err(|problem| operation.failed(problem))?;
     let query = parameters.query();
+    let place = api.places.consumers().await;
     let page =
         api.store.list_consumers(&query).await.map_err(|error| {
             operation.failed(Problem::storage("Unable to list consumers", &error))
         })?;
-    let items: Vec<Value> = page
-        .items
-        .iter()
-        .map(|consumer| {
-            let mut item = presented(consumer);
-            item.retain(|key, _| parameters.wants(key));
-            Value::Object(item)
-        })
-        .collect();
-    let body = value!({
-        "kind": "ConsumerList", "page": parameters.window.page, "size": items.len(), "total": page.total, "items": items,
+    let mut list = ListText {
+        end: format!(
+            r#"],"kind":"ConsumerList","page":{},"size":{},"total":{}}}"#,
+            parameters.window.page,
+            page.items.len(),
+            page.total
+        ),
+        items: page.items.into_iter().enumerate(),
+        parameters,
+    };
+    let start = format!(r#"{{"items":[{}"#, list.portion());
+    if list.end.is_empty() {
+        return Ok(raw(StatusCode::OK, start));
+    }
+    let (portions, body) = mpsc::channel::<Result<_, std::convert::Infallible>>(1);
+    tokio::spawn(async move {
+        let _place = place;
+        let mut portion = start;
+        while !portion.is_empty() {
+            let sent = portions.send(Ok(Bytes::from(portion)));
+            if !matches!(tokio::time::timeout(READER_STALL, sent).await, Ok(Ok(()))) {
+                return;
+            }
+            portion = list.portion();
+        }
     });
-    Ok(json(StatusCode::OK, &body))
+    Ok(raw(
+        StatusCode::OK,
+        Body::from_stream(ReceiverStream::new(body)),
+    ))
+}
+
+/// Text of a list that is made at once, bytes: labels are free, so a page may be large.
+const PORTION: usize = 256 * 1024;
+
+/// The rest of a list. What was written of it is no longer held.
+struct ListText {
+    items: std::iter::Enumerate<std::vec::IntoIter<Consumer>>,
+    parameters: Parameters,
+    /// Empty once it is written.
+    end: String,
+}
+
+impl ListText {
+    /// The next portion; empty after the last.
+    fn portion(&mut self) -> String {
+        let mut text = String::new();
+        for (number, consumer) in self.items.by_ref() {
+            let mut item = presented(&consumer);
+            item.retain(|key, _| self.parameters.wants(key));
+            if number > 0 {
+                text.push(',');
+            }
+            text.push_str(&Value::Object(item).to_string());
+            if text.len() >= PORTION {
+                return text;
+            }
+        }
+        text.push_str(&std::mem::take(&mut self.end));
+        text
+    }
 }
 
 pub(super) async fn get(

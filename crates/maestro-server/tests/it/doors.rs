@@ -1,4 +1,4 @@
-//! What the gRPC ports do with callers that say nothing, that are too many, or that give no time.
+//! What the ports do with callers that say nothing, that are too many, that give no time, or that ask for too much at once.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,9 @@ use event_wire::Action;
 use event_wire::proto::PublishRequest;
 use maestro_server::Config;
 use prost::Message as _;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{DEADLINE, Server, bundle, config_map};
 
@@ -114,4 +115,49 @@ async fn a_call_whose_time_is_over_is_answered_with_deadline_exceeded() {
         }
     }
     assert_eq!(over, 20);
+}
+
+/// A page of consumers with all their labels is large; slow readers of it must not fill the memory.
+#[tokio::test]
+async fn large_lists_of_consumers_come_in_portions_and_few_at_once() {
+    const CONSUMERS: usize = 12;
+    let server = Server::memory().await;
+    let labels: serde_json::Map<_, _> = (0..220)
+        .map(|number| (format!("k{number}"), json!("x".repeat(4000))))
+        .collect();
+    for number in 0..CONSUMERS {
+        let body = json!({"name": format!("c{number}"), "labels": labels}).to_string();
+        let (status, _) = server
+            .send("POST", "/api/maestro/v1/consumers", &body)
+            .await;
+        assert_eq!(status, 201);
+    }
+    // Four peers ask, and read nothing.
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut peer = socket.connect(server.addresses.rest).await.unwrap();
+        let request = b"GET /api/maestro/v1/consumers?size=-1 HTTP/1.1\r\nHost: x\r\n\r\n";
+        peer.write_all(request).await.unwrap();
+        tokio::time::timeout(DEADLINE, peer.readable())
+            .await
+            .expect("an answer begins")
+            .unwrap();
+        slow.push(peer);
+    }
+    let list = reqwest::get(server.url("/api/maestro/v1/consumers?size=-1"));
+    let mut list = Box::pin(async { list.await.unwrap() });
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut list).await;
+    assert!(early.is_err(), "a fifth list is written at once");
+    drop(slow);
+    let answer = tokio::time::timeout(DEADLINE, list)
+        .await
+        .expect("the fifth has its turn");
+    assert_eq!(answer.content_length(), None, "the list is held as a whole");
+    let list: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!((&list["size"], &list["total"]), (&json!(12), &json!(12)));
+    let items = list["items"].as_array().unwrap();
+    assert!(items.iter().all(|item| item["labels"] == json!(labels)));
+    assert_eq!(items.len(), CONSUMERS);
 }
