@@ -263,6 +263,7 @@ impl Args {
                 handshake_timeout: grpc.grpc_connection_timeout,
                 ping_interval: grpc.grpc_server_ping_interval,
                 ping_timeout: grpc.grpc_server_ping_timeout,
+                ..Transport::default()
             },
             limits,
             serve_sources: listen.enable_grpc_server,

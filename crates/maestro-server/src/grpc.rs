@@ -1,6 +1,8 @@
 //! The two gRPC ports: one service, spoken to by sources and by agents (`docs/protocol/delivery.md`).
 
 pub mod agent;
+mod deadline;
+mod door;
 mod errors;
 mod serve;
 pub mod source;

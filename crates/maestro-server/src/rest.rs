@@ -14,6 +14,7 @@ mod extract;
 mod ksuid;
 mod list;
 mod meta;
+mod places;
 mod response;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
 pub use bundles::Shown;
+pub use places::Places;
 pub(crate) use response::no_such_path;
 
 /// Largest request body, bytes.
@@ -58,6 +60,8 @@ pub struct Api {
     pub door: Arc<RestDoor>,
     /// Items of lists that were shown before.
     pub shown: Arc<Shown>,
+    /// How many lists are written at once.
+    pub places: Places,
 }
 
 /// All routes. A method that a path doesn't have is answered as upstream does it: like an unknown path, except for single

@@ -28,7 +28,7 @@ use crate::grpc::agent::AgentService;
 use crate::grpc::source::SourceService;
 use crate::grpc::status_resync::StatusResyncs;
 use crate::grpc::{Context, serve};
-use crate::rest::{self, Api, Shown};
+use crate::rest::{self, Api, Places, Shown};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::writer::Writer;
@@ -261,6 +261,7 @@ impl Service {
             instance: config.instance_id.clone().into(),
             door: doors.rest,
             shown: Arc::new(Shown::new(config.list_cache_size)),
+            places: Places::default(),
         };
         let transport = config.transport.clone();
         let http_options = http_server::Options {

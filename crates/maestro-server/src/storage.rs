@@ -13,7 +13,7 @@ pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use event_wire::SequenceId;
@@ -215,6 +215,8 @@ pub struct KeptSpec {
 pub struct Partial {
     /// The row; `payload` is empty if the reader has the spec, `status` if it has the status or didn't ask.
     pub row: Resource,
+    /// Just before the database was asked. What was committed later may be missing, however long the answer took.
+    pub asked_at: Instant,
     /// The reader's spec is the row's.
     pub spec_is_kept: bool,
     /// The reader's status is the row's.

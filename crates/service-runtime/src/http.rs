@@ -49,8 +49,6 @@ pub const MAX_CONNECTIONS: usize = 4096;
 pub const MAX_HEAD_BYTES: usize = 128 * 1024;
 /// How long running requests may take after shutdown has begun.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause after a failed `accept` (usually: out of file descriptors), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The limits of one listener; [`Default`] gives the constants of this module.
 #[derive(Clone, Debug)]
@@ -157,15 +155,8 @@ async fn accept(
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let next = async {
         let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => return Some((stream, peer, permit)),
-                Err(error) => {
-                    tracing::warn!(%error, "A connection could not be accepted.");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let (stream, peer) = crate::accept::connection(listener).await;
+        Some((stream, peer, permit))
     };
     tokio::select! {
         biased;

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
@@ -154,23 +156,40 @@ impl Drop for Running {
     }
 }
 
-/// A byte stream that ends when its [`Connection`] is cut.
+/// A byte stream that ends when its [`Connection`] is cut, or when its peer doesn't begin to speak.
 pub struct Tracked<IO> {
     io: IO,
     connection: Connection,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Until the peer has said that it speaks HTTP/2. From then on HTTP/2 asks silent peers for signs of life.
+    preface: Option<Preface>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// The first bytes of an HTTP/2 connection.
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl<IO> Tracked<IO> {
-    /// Tracks a freshly accepted stream.
+    /// Tracks a freshly accepted stream whose peer has so much time for its first bytes. `place` is given back with it.
     #[must_use]
-    pub fn new(io: IO) -> Self {
+    pub fn new(io: IO, patience: Duration, place: Option<OwnedSemaphorePermit>) -> Self {
+        /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
+        const PREFACE_BYTES: usize = 24;
         let connection = Connection::new();
         let cut = Box::pin(connection.inner.cut.clone().cancelled_owned());
+        let preface = Preface {
+            missing: PREFACE_BYTES,
+            deadline: Box::pin(tokio::time::sleep(patience)),
+        };
         Self {
             io,
             connection,
             cut,
+            preface: Some(preface),
+            _place: place,
         }
     }
 }
@@ -193,7 +212,20 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Tracked<IO> {
         if self.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let this = &mut *self;
+        let Some(preface) = &mut this.preface else {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        };
+        if preface.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
+        if preface.missing == 0 {
+            this.preface = None;
+        }
+        read
     }
 }
 

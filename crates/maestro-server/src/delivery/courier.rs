@@ -244,7 +244,13 @@ impl Courier {
                 flow.skipped(Way::Spec, kind, Skipped::Moved);
                 continue;
             }
-            if read_at.elapsed() > FRESHNESS {
+            let row_asked_at = found.asked_at;
+            if row_asked_at.elapsed() > FRESHNESS {
+                if read_at.duration_since(row_asked_at) > FRESHNESS {
+                    // Nothing of such an answer can be sent: a smaller question is answered sooner.
+                    seldom!(warn, consumer = %self.stream.cluster, "The database answers so slowly that specs are old when they come; they are read again.");
+                    pace.slower();
+                }
                 self.stream
                     .put_back(std::iter::once((id, why)).chain(taken).collect());
                 return Ok(None);
@@ -270,7 +276,7 @@ impl Courier {
             note.action = encode::action_of(&event.r#type);
             let (stream, hub) = (Arc::clone(&self.stream), Arc::clone(&self.hub));
             let stands = Box::new(move || {
-                let stands = stream.still_stands(&id, why, read_at);
+                let stands = stream.still_stands(&id, why, row_asked_at);
                 let flow = hub.telemetry.flow();
                 if stands {
                     hub.log.sent(&note);
@@ -320,6 +326,11 @@ impl Default for Pace {
 impl Pace {
     fn rows(&self) -> usize {
         (BATCH_BYTES / self.row_bytes.max(1)).clamp(1, BATCH_ROWS)
+    }
+
+    /// Half as many rows next time.
+    fn slower(&mut self) {
+        self.row_bytes = (self.row_bytes * 2).min(BATCH_BYTES);
     }
 
     fn learn(&mut self, rows: &[Found]) {

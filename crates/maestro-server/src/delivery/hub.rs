@@ -22,8 +22,10 @@ use crate::telemetry::{Telemetry, Way};
 const MAX_REMOVALS: usize = 50_000;
 /// Ends of streams that wait to be written down, at most; more come only while the database is away.
 const MAX_ENDED: usize = 20_000;
-/// Rows older than this are read again before they are sent.
-pub(super) const FRESHNESS: Duration = Duration::from_secs(1);
+/// Rows that the database was asked for longer ago than this are read again before they are sent: the time of its answer
+/// says nothing about what another server has committed since the question. Less than the two seconds of the promise in
+/// `docs/protocol/delivery.md`.
+pub(super) const FRESHNESS: Duration = Duration::from_millis(1500);
 
 /// All open streams of this server.
 #[derive(Debug, Default)]
@@ -516,15 +518,15 @@ impl AgentStream {
         self.wake.notify_one();
     }
 
-    /// Whether an event that was made of a row read at `read_at` still stands. If it doesn't, the row is looked at again:
+    /// Whether an event that was made of a row asked for at `asked_at` still stands. If it doesn't, the row is looked at again:
     /// because something newer is known, or because of its age alone. Another server may have deleted it meanwhile, and no
     /// old spec may go out long after that was answered.
-    pub(super) fn still_stands(&self, id: &ResourceId, why: Why, read_at: Instant) -> bool {
+    pub(super) fn still_stands(&self, id: &ResourceId, why: Why, asked_at: Instant) -> bool {
         let mut state = lock(&self.state);
         if state.agenda.contains(id) {
             return false;
         }
-        if read_at.elapsed() > FRESHNESS {
+        if asked_at.elapsed() > FRESHNESS {
             state.agenda.add_fresh(id.clone(), why);
             self.wake.notify_one();
             return false;

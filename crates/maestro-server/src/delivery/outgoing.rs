@@ -63,7 +63,10 @@ impl Stream for Outgoing {
         {
             return Poll::Ready(Some(Ok(heartbeat(Uuid::new_v4()))));
         }
-        // This is only asked when the connection has room, so what is checked here goes out at once.
+        // What is checked here isn't on its way yet: hyper asks for a portion (32 KiB or a little more) before it knows that
+        // the connection has room, and keeps it until then. So behind a window that is shut, a live spec can wait here for
+        // longer than its deletion. That is harmless, for it can't be overtaken: its deletion follows it on the same
+        // stream, because the row stays until the agent has taken that and says that the objects are gone.
         loop {
             match std::task::ready!(self.events.poll_recv(cx)) {
                 Some(Ok(outbound)) if !(outbound.stands)() => {}

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use event_wire::{Attribute, Event, SequenceId};
 use jiff::Timestamp;
@@ -60,6 +61,8 @@ struct Status {
 pub(super) struct Found {
     /// The row; documents that were kept here are missing in it.
     pub(super) row: Resource,
+    /// What was committed after this may be missing in it.
+    pub(super) asked_at: Instant,
     /// The spec, if it was kept here.
     pub(super) spec: Option<Arc<Event>>,
     /// The status, if it was kept here.
@@ -125,6 +128,7 @@ impl Recent {
             let status = entry.status.filter(|_| partial.status_is_kept);
             Found {
                 row: partial.row,
+                asked_at: partial.asked_at,
                 spec: spec.map(|spec| spec.event),
                 status: status.map(|status| status.event),
             }

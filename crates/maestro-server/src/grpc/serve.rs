@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use event_wire::proto::cloud_event_service_server::{CloudEventService, CloudEventServiceServer};
-use service_runtime::tls;
+use service_runtime::{accept, tls};
 use tokio::net::TcpListener;
-use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 
-use crate::delivery::connection::Tracked;
+use super::deadline::Deadlines;
+use super::door::Door;
 
 /// Publishes that run at once on one connection; more wait in the connection.
 const CALLS_PER_CONNECTION: usize = 256;
@@ -31,8 +33,10 @@ pub struct Transport {
     pub max_concurrent_streams: Option<u32>,
     /// Connections older than this are asked to reconnect; default never.
     pub max_connection_age: Option<Duration>,
-    /// How long a TLS handshake may take; default 10 s.
+    /// How long a new connection may take for its TLS handshake, and then to say that it speaks HTTP/2; default 10 s each.
     pub handshake_timeout: Duration,
+    /// Connections at once; more wait in the listen queue; default 16384. Not a flag.
+    pub max_connections: usize,
     /// A silent peer is asked for a sign of life after this time; default 30 s.
     pub ping_interval: Duration,
     /// A peer that gives none for this long is gone; default 10 s.
@@ -47,6 +51,7 @@ impl Default for Transport {
             max_concurrent_streams: None,
             max_connection_age: None,
             handshake_timeout: Duration::from_secs(10),
+            max_connections: 16 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
         }
@@ -78,27 +83,26 @@ pub async fn serve(
     if let Some(age) = transport.max_connection_age {
         server = server.max_connection_age(age);
     }
-    let router = server.add_service(service);
+    let router = server.layer(Deadlines).add_service(service);
     let address = listener.local_addr()?;
+    let (most, patience) = (transport.max_connections, transport.handshake_timeout);
     match tls {
         Some(tls) => {
-            let incoming = tls::incoming_within(listener, tls, transport.handshake_timeout)
-                .map(|io| io.map(Tracked::new));
-            drained(router, incoming, address, shutdown).await
+            let incoming = tls::incoming_within(listener, tls, patience);
+            let door = Door::new(incoming, most, patience);
+            drained(router, door, address, shutdown).await
         }
         None => {
-            let incoming = TcpListenerStream::new(listener).map(|io| {
-                let io = io?;
-                io.set_nodelay(true)?;
-                Ok(Tracked::new(io))
-            });
-            drained(router, incoming, address, shutdown).await
+            let door = Door::new(accept::incoming(listener), most, patience);
+            drained(router, door, address, shutdown).await
         }
     }
 }
 
+type Router = tonic::transport::server::Router<Stack<Deadlines, Identity>>;
+
 async fn drained<IO>(
-    router: tonic::transport::server::Router,
+    router: Router,
     incoming: impl Stream<Item = io::Result<IO>>,
     address: SocketAddr,
     shutdown: CancellationToken,

@@ -5,20 +5,17 @@ mod shown;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 
 use http::{HeaderMap, StatusCode, Uri};
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::extract::Id;
 use super::list::Parameters;
+use super::places::Outlet;
 use super::response::{Failure, Operation, no_content, raw};
 use crate::model::{Delete, Operation as Write, ResourceId};
 use crate::problem::{self, Problem};
@@ -34,8 +31,6 @@ pub use shown::Shown;
 const CHUNK_ROWS: usize = 16;
 /// Chunks read at once: one core of the database turns documents into text while another chunk is written.
 const READS_AHEAD: usize = 2;
-/// Bytes handed over at once: however slowly somebody reads, the connection sees that he does.
-const SLICE: usize = 256 * 1024;
 /// Rows read beyond a page, to fill it up when others vanish while it is written.
 const SPARE_ROWS: u64 = 64;
 
@@ -52,33 +47,23 @@ pub(super) async fn list_all(
     if wanted > 0 {
         query.limit += SPARE_ROWS;
     }
+    let place = api.places.bundles().await;
+    let place = place.map_err(|problem| operation.failed(problem))?;
     let page =
         api.store.list_resources(&query).await.map_err(|error| {
             operation.failed(Problem::storage("Unable to list resources", &error))
         })?;
-    let (chunks, body) = mpsc::channel(1);
-    let whole = Arc::new(AtomicBool::new(false));
+    let (outlet, body) = Outlet::new(place);
     let writer = ListWriter {
         api,
         parameters: Arc::new(parameters),
         rows: page.items,
         wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
         total: page.total,
-        chunks,
-        whole: Arc::clone(&whole),
+        outlet,
     };
     tokio::spawn(writer.run());
-    Ok(raw(StatusCode::OK, body_of(body, whole)))
-}
-
-/// The status line is out when a list fails: the only honest answer left is to break off, so that nobody takes a part for the whole.
-fn body_of(text: mpsc::Receiver<Bytes>, whole: Arc<AtomicBool>) -> Body {
-    let broken = move || {
-        let broken = !whole.load(Ordering::Acquire);
-        broken.then(|| Err(std::io::Error::other("the list was broken off")))
-    };
-    let end = tokio_stream::iter(std::iter::from_fn(broken).take(1));
-    Body::from_stream(ReceiverStream::new(text).map(Ok).chain(end))
+    Ok(raw(StatusCode::OK, body))
 }
 
 /// Writes a page chunk by chunk: memory follows the chunk, not the page, and no transaction is open meanwhile.
@@ -88,9 +73,7 @@ struct ListWriter {
     rows: Vec<Listed>,
     wanted: usize,
     total: u64,
-    chunks: mpsc::Sender<Bytes>,
-    /// Set once everything is handed over.
-    whole: Arc<AtomicBool>,
+    outlet: Outlet,
 }
 
 impl ListWriter {
@@ -99,7 +82,7 @@ impl ListWriter {
             r#"{{"kind":"ResourceBundleList","page":{},"total":{},"items":["#,
             self.parameters.window.page, self.total
         );
-        if !self.send(head.into()).await {
+        if !self.outlet.send(head).await {
             return;
         }
         let (mut written, mut asked_for) = (0, 0);
@@ -137,25 +120,15 @@ impl ListWriter {
             if chunk.items > 0 {
                 let separator = usize::from(written == 0);
                 written += chunk.items;
-                if !self.send(Bytes::from(chunk.text).slice(separator..)).await {
+                let text = Bytes::from(chunk.text).slice(separator..);
+                if !self.outlet.send(text).await {
                     return;
                 }
             }
         }
-        if self.send(format!(r#"],"size":{written}}}"#).into()).await {
-            self.whole.store(true, Ordering::Release);
+        if self.outlet.send(format!(r#"],"size":{written}}}"#)).await {
+            self.outlet.finish();
         }
-    }
-
-    /// Hands text over as the reader takes it; `false` when he is gone. Who takes nothing is cut off by the connection.
-    async fn send(&self, mut text: Bytes) -> bool {
-        while !text.is_empty() {
-            let slice = text.split_to(SLICE.min(text.len()));
-            if self.chunks.send(slice).await.is_err() {
-                return false;
-            }
-        }
-        true
     }
 }
 
@@ -253,28 +226,5 @@ pub(super) async fn delete(
     match api.writer.submit(Lane::Operator, delete).await {
         Ok(_) => Ok(no_content()),
         Err(error) => Err(operation.failed(Problem::write("Unable to delete Resource", &error))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn read(whole: bool) -> Result<Bytes, axum::Error> {
-        let (chunks, text) = mpsc::channel(1);
-        let written = Arc::new(AtomicBool::new(false));
-        let body = body_of(text, Arc::clone(&written));
-        tokio::spawn(async move {
-            chunks.send("[1,".into()).await.unwrap();
-            chunks.send("2]".into()).await.unwrap();
-            written.store(whole, Ordering::Release);
-        });
-        axum::body::to_bytes(body, usize::MAX).await
-    }
-
-    #[tokio::test]
-    async fn a_part_of_a_list_is_not_taken_for_the_whole() {
-        assert_eq!(read(true).await.unwrap(), "[1,2]");
-        read(false).await.unwrap_err();
     }
 }

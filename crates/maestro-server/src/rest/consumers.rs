@@ -13,7 +13,8 @@ use super::Api;
 use super::delivery::Delivery;
 use super::extract::{Body, Id};
 use super::list::Parameters;
-use super::response::{BASE, Failure, Operation, json, no_content};
+use super::places::Outlet;
+use super::response::{BASE, Failure, Operation, json, no_content, raw};
 use crate::model::Consumer;
 use crate::problem::{self, Problem};
 use crate::storage::search::Table;
@@ -38,23 +39,69 @@ pub(super) async fn list_all(
     let parameters = Parameters::parse(&uri, Table::Consumers, KEYS)
         .map_err(|problem| operation.failed(problem))?;
     let query = parameters.query();
+    let place = api.places.consumers().await;
+    let place = place.map_err(|problem| operation.failed(problem))?;
     let page =
         api.store.list_consumers(&query).await.map_err(|error| {
             operation.failed(Problem::storage("Unable to list consumers", &error))
         })?;
-    let items: Vec<Value> = page
-        .items
-        .iter()
-        .map(|consumer| {
-            let mut item = presented(consumer);
-            item.retain(|key, _| parameters.wants(key));
-            Value::Object(item)
-        })
-        .collect();
-    let body = value!({
-        "kind": "ConsumerList", "page": parameters.window.page, "size": items.len(), "total": page.total, "items": items,
+    let mut list = ListText {
+        end: format!(
+            r#"],"kind":"ConsumerList","page":{},"size":{},"total":{}}}"#,
+            parameters.window.page,
+            page.items.len(),
+            page.total
+        ),
+        items: page.items.into_iter().enumerate(),
+        parameters,
+    };
+    let start = format!(r#"{{"items":[{}"#, list.portion());
+    if list.end.is_empty() {
+        return Ok(raw(StatusCode::OK, start));
+    }
+    let (outlet, body) = Outlet::new(place);
+    tokio::spawn(async move {
+        let mut portion = start;
+        while !portion.is_empty() {
+            if !outlet.send(portion).await {
+                return;
+            }
+            portion = list.portion();
+        }
+        outlet.finish();
     });
-    Ok(json(StatusCode::OK, &body))
+    Ok(raw(StatusCode::OK, body))
+}
+
+/// Text of a list that is made at once, bytes: labels are free, so a page may be large.
+const PORTION: usize = 256 * 1024;
+
+/// The rest of a list. What was written of it is no longer held.
+struct ListText {
+    items: std::iter::Enumerate<std::vec::IntoIter<Consumer>>,
+    parameters: Parameters,
+    /// Empty once it is written.
+    end: String,
+}
+
+impl ListText {
+    /// The next portion; empty after the last.
+    fn portion(&mut self) -> String {
+        let mut text = String::new();
+        for (number, consumer) in self.items.by_ref() {
+            let mut item = presented(&consumer);
+            item.retain(|key, _| self.parameters.wants(key));
+            if number > 0 {
+                text.push(',');
+            }
+            text.push_str(&Value::Object(item).to_string());
+            if text.len() >= PORTION {
+                return text;
+            }
+        }
+        text.push_str(&std::mem::take(&mut self.end));
+        text
+    }
 }
 
 pub(super) async fn get(

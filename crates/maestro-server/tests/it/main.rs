@@ -30,6 +30,7 @@ mod crash;
 mod database;
 mod deletes;
 mod delivery;
+mod doors;
 mod endings;
 mod explain;
 mod harness;

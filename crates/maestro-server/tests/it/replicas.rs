@@ -233,6 +233,94 @@ async fn f5_a_deletion_on_one_server_stops_specs_on_another() {
     assert!(live < WORKS / 2, "{live} live specs were still begun");
 }
 
+/// I1: how fresh a row is counts from the question, for another server may delete it before the answer comes.
+#[tokio::test]
+async fn a_row_whose_answer_was_held_up_is_read_again_before_it_is_sent() {
+    const ID: &str = "held-up";
+    let config = postgres().await;
+    let one = replica("one", &config).await;
+    let direct = url(&config);
+    let (port, hold) = holding_relay(target_of(&direct), ID).await;
+    let two = Config {
+        database: Database::Postgres(Secret(
+            direct.replace(&target_of(&direct), &format!("127.0.0.1:{port}")),
+        )),
+        ..config.clone()
+    };
+    let two = replica("two", &two).await;
+    one.cluster("c1").await;
+    let source = one.source("s1").await;
+    let mut specs = two.agent("c1").await.join(&[]).await;
+    // The other server learns of it, asks for the row, and hears nothing more from the database.
+    source
+        .create(ID, "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    let mut held = hold.subscribe();
+    tokio::time::timeout(DEADLINE, held.wait_for(|held| *held))
+        .await
+        .expect("the question in time")
+        .unwrap();
+    // The database has answered by then.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    source.delete(ID, "c1").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hold.send_replace(false);
+    let first = specs.next().await;
+    assert!(first.deleting, "a live spec 2 s after its deletion");
+}
+
+/// Passes bytes on, but holds all that the database says from the first question that names `id` until it is released.
+async fn holding_relay(
+    target: String,
+    id: &'static str,
+) -> (u16, tokio::sync::watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let hold = tokio::sync::watch::Sender::new(false);
+    let (sender, armed) = (hold.clone(), Arc::new(AtomicBool::new(true)));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            let (hold, armed) = (sender.clone(), Arc::clone(&armed));
+            let mut held = hold.subscribe();
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(bytes @ 1..) = from_client.read(&mut buffer).await {
+                    let names = buffer[..bytes]
+                        .windows(id.len())
+                        .any(|part| part == id.as_bytes());
+                    if names && armed.swap(false, Ordering::SeqCst) {
+                        hold.send_replace(true);
+                    }
+                    if to_server.write_all(&buffer[..bytes]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(bytes @ 1..) = from_server.read(&mut buffer).await {
+                    if held.wait_for(|held| !held).await.is_err()
+                        || to_client.write_all(&buffer[..bytes]).await.is_err()
+                    {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, hold)
+}
+
+/// Host and port of a database address.
+fn target_of(url: &str) -> String {
+    let at = url.split('@').next_back().unwrap();
+    at.split('/').next().unwrap().to_owned()
+}
+
 /// F30: three servers, the agent on the first, sources on the others.
 #[tokio::test]
 async fn f30_every_source_stream_ends_with_the_last_status() {
@@ -522,8 +610,7 @@ async fn a_mutation_costs_one_transaction_and_two_round_trips() {
     const ROUNDS: usize = 100;
     let mut config = postgres().await;
     let direct = url(&config);
-    let at = direct.split('@').next_back().unwrap();
-    let target = at.split('/').next().unwrap().to_owned();
+    let target = target_of(&direct);
     let (port, trips) = counting_relay(target.clone()).await;
     config.database = Database::Postgres(Secret(
         direct.replace(&target, &format!("127.0.0.1:{port}")),

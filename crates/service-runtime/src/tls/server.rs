@@ -19,12 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::pem::{Fingerprint, Pem, fingerprint};
+use crate::accept;
 use crate::http::FIRST_BYTE_TIMEOUT;
 
 /// Handshakes under way at once in [`incoming`]; more wait in the listen queue.
 const MAX_HANDSHAKES: usize = 256;
-/// Pause after a failed `accept` (usually: out of file descriptors), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The PEM files of a listener.
 #[derive(Clone, Debug)]
@@ -207,24 +206,18 @@ pub fn incoming_within(
                             return Some((Ok(stream), (listener, server, handshakes)));
                         }
                     }
-                    accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
-                        Ok((stream, peer)) => {
-                            let server = server.clone();
-                            handshakes.push(async move {
-                                let _ = stream.set_nodelay(true);
-                                match timeout(limit, server.accept_grpc(stream)).await {
-                                    Ok(Ok(stream)) => return Some(stream),
-                                    Ok(Err(error)) => tracing::debug!(%peer, %error, "A TLS handshake failed."),
-                                    Err(_) => tracing::debug!(%peer, "A TLS handshake took too long."),
-                                }
-                                None
-                            });
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "A connection could not be accepted.");
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
-                        }
-                    },
+                    (stream, peer) = accept::connection(&listener), if handshakes.len() < MAX_HANDSHAKES => {
+                        let server = server.clone();
+                        handshakes.push(async move {
+                            let _ = stream.set_nodelay(true);
+                            match timeout(limit, server.accept_grpc(stream)).await {
+                                Ok(Ok(stream)) => return Some(stream),
+                                Ok(Err(error)) => tracing::debug!(%peer, %error, "A TLS handshake failed."),
+                                Err(_) => tracing::debug!(%peer, "A TLS handshake took too long."),
+                            }
+                            None
+                        });
+                    }
                 }
             }
         },

@@ -1,5 +1,7 @@
 //! Reading resources.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::{Client, GenericClient};
@@ -99,6 +101,7 @@ pub(super) async fn resources_beside(
         .iter()
         .map(|kept| kept.status.map(|sequence| sequence.to_string()))
         .collect();
+    let asked_at = Instant::now();
     let rows = client
         .query(
             &statement,
@@ -111,6 +114,7 @@ pub(super) async fn resources_beside(
                 spec_is_kept: row.try_get(10)?,
                 status_is_kept: row.try_get(11)?,
                 row: resource(row)?,
+                asked_at,
             })
         })
         .collect()

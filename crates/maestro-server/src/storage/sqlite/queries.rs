@@ -1,6 +1,6 @@
 //! Reading resources, and keeping their side tables.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
@@ -70,6 +70,7 @@ pub(super) fn resources_beside(
         ", version is ?2 and created_at between ?3 and ?4, ?6 and ?5 is not null and sequence is ?5 \
          from resources where id = ?1"
     ))?;
+    let asked_at = Instant::now();
     let mut found = Vec::with_capacity(kept.len());
     for kept in kept {
         let spec = kept.spec.as_ref();
@@ -87,6 +88,7 @@ pub(super) fn resources_beside(
                 spec_is_kept: row.get(10)?,
                 status_is_kept: row.get(11)?,
                 row: resource(row)?,
+                asked_at,
             })
         })?;
         for row in rows {
