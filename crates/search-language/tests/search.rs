@@ -155,6 +155,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("spec > 4", &["a"]),
     ("spec = 'text'", &["b"]),
     ("spec in (5, 6)", &["a"]),
+    ("spec in ()", &[]),
+    ("spec not in () and version < 3", &["a", "b"]),
 ];
 
 fn sqlite() -> rusqlite::Connection {
@@ -283,6 +285,10 @@ fn refusals_have_the_words_of_the_protocol() {
             .starts_with("failed to parse the search query: [")
     );
     assert!(refused("payload->'a'@>'{'").contains("not JSON"));
+    for list in ["in ()", "not in ( )"] {
+        let text = refused(&format!("payload->>'a' {list}"));
+        assert!(text.ends_with("found \")\""), "{text}");
+    }
     assert!(
         refused(&format!("{}name='a'{}", "(".repeat(40), ")".repeat(40))).contains("search query")
     );
@@ -391,6 +397,41 @@ proptest! {
             }
         }
         let _ = hyperfleet::parse(&text);
+    }
+
+    /// PostgreSQL refuses a statement with parameters that stand nowhere.
+    #[test]
+    fn every_parameter_stands_in_the_sql(
+        tests in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "in ()", "not in ()", "in (1, 2)", "in ('x')", "= 5", "<> 'x'", "between 1 and 2", "not between 1 and 2", "like 'x%'",
+                "not ilike '%x'", "is null", "is not null", "@> '{\"a\":[1,{\"b\":[]}],\"c\":{}}'", "@> '[]'", "* 2 > 1", "% 2 = 1",
+            ]),
+            1..6,
+        ),
+        fields in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "name", "version", "created_at", "spec", "payload->'a'->>'b'", "payload->'a'", "payload",
+            ]),
+            6,
+        ),
+    ) {
+        let conditions: Vec<String> = fields.iter().zip(&tests).map(|(field, test)| format!("{field} {test}")).collect();
+        let search = conditions.join(" or ");
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let parsed = [maestro::parse(&search), hyperfleet::parse(&search.replace('(', "[").replace(')', "]"))];
+            for expr in parsed.into_iter().flatten() {
+                let Ok(fragment) = render(&expr, dialect, &Bundles, 3) else { continue };
+                let stands = |number: usize| {
+                    let marks = fragment.sql.split(['?', '$']).skip(1);
+                    marks.filter(|rest| rest.chars().take_while(char::is_ascii_digit).eq(number.to_string().chars())).count()
+                };
+                for number in 3..3 + fragment.params.len() {
+                    prop_assert!(stands(number) > 0, "{number} is missing in {}", fragment.sql);
+                }
+                prop_assert_eq!(stands(3 + fragment.params.len()), 0);
+            }
+        }
     }
 
     /// What a stranger types is only ever a parameter.

@@ -16,6 +16,8 @@ pub(super) struct Particulars {
     pub list: [&'static str; 2],
     /// Characters inside an identifier after the first.
     pub in_identifier: fn(char) -> bool,
+    /// Whether a list may be empty.
+    pub empty_lists: bool,
     /// Quotes around identifiers.
     pub identifier_quotes: &'static str,
     /// `->`, `->>` and `@>` after a field.
@@ -363,7 +365,7 @@ impl Parser {
         let [open, close] = self.particulars.list;
         self.expect(open)?;
         let mut values = Vec::new();
-        if self.scanner.take(close) {
+        if self.particulars.empty_lists && self.scanner.take(close) {
             return Ok(values);
         }
         loop {

@@ -16,6 +16,13 @@ pub(super) fn test(
     field: &Field,
     writer: &mut Writer,
 ) -> Result<(), Error> {
+    // PostgreSQL refuses parameters that stand nowhere, so nothing is bound for a test that reads no value.
+    if let Test::In { values, negated } = test
+        && values.is_empty()
+    {
+        writer.constant(*negated);
+        return Ok(());
+    }
     let steps: Vec<String> = path
         .iter()
         .map(|step| writer.bound(Param::Text(step.clone())))
