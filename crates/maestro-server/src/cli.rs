@@ -250,6 +250,7 @@ impl Args {
             instance_id: rules.client_id,
             instance_heartbeat: Duration::from_secs(rules.heartbeat_interval.max(1)),
             heartbeat_interval: (!grpc.heartbeat_disable).then_some(grpc.heartbeat_check_interval),
+            rest_https: tls.enable_https,
             health_https: tls.enable_health_check_https,
             metrics_https: tls.enable_metrics_https,
             https,
@@ -396,6 +397,19 @@ mod tests {
             let error = config(&[flag]).unwrap_err();
             assert!(error.contains(expected), "{flag}: {error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_alone_puts_no_door_behind_tls() {
+        let config = |flag: &str| {
+            let files = ["--https-cert-file=c.pem", "--https-key-file=k.pem", flag];
+            let config = config(&files).unwrap();
+            assert!(config.https.is_some(), "{flag}");
+            (config.rest_https, config.metrics_https, config.health_https)
+        };
+        assert_eq!(config("--enable-https"), (true, false, false));
+        assert_eq!(config("--enable-metrics-https"), (false, true, false));
+        assert_eq!(config("--enable-health-check-https"), (false, false, true));
     }
 
     #[test]
