@@ -1,7 +1,7 @@
 //! The recursive descent that all grammars share: `or` binds weaker than `and`, which binds weaker than `not`.
 
 use super::scanner::{Escape, Scanner};
-use super::{MAX_CONTAINED, MAX_DEPTH, MAX_LIST, MAX_OPERATORS, MAX_STEPS, MAX_TERMS};
+use super::{MAX_CONTAINED, MAX_DEPTH, MAX_LEVELS, MAX_LIST, MAX_OPERATORS, MAX_STEPS, MAX_TERMS};
 use crate::Error;
 use crate::tree::{Arithmetic, Comparison, Expr, Field, Literal, Operand, Test};
 
@@ -230,6 +230,9 @@ impl Parser {
         match serde_json::from_str(&text) {
             Ok(value) if values(&value) > MAX_CONTAINED => Err(Error::Limit(format!(
                 "more than {MAX_CONTAINED} values after @>"
+            ))),
+            Ok(value) if levels(&value) > MAX_LEVELS => Err(Error::Limit(format!(
+                "more than {MAX_LEVELS} levels of lists and objects after @>"
             ))),
             Ok(value) => Ok(Test::Contains(value)),
             Err(error) => Err(Error::syntax(at, format!("not JSON after @>: {error}"))),
@@ -469,6 +472,16 @@ fn values(document: &serde_json::Value) -> usize {
         Value::Object(members) => 1 + members.values().map(values).sum::<usize>(),
         Value::Array(elements) => 1 + elements.iter().map(values).sum::<usize>(),
         _ => 1,
+    }
+}
+
+/// How many lists and objects are inside each other.
+fn levels(document: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match document {
+        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        Value::Array(elements) => 1 + elements.iter().map(levels).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
