@@ -51,7 +51,7 @@ pub(super) async fn list_all(
     }
     let page =
         api.store.list_resources(&query).await.map_err(|error| {
-            operation.failed(Problem::storage("Unable to list resources", &error))
+            operation.failed(Problem::list("Unable to list resources", &error))
         })?;
     let (chunks, body) = mpsc::channel(1);
     let writer = ListWriter {

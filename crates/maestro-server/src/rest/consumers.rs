@@ -40,7 +40,7 @@ pub(super) async fn list_all(
     let query = parameters.query();
     let page =
         api.store.list_consumers(&query).await.map_err(|error| {
-            operation.failed(Problem::storage("Unable to list consumers", &error))
+            operation.failed(Problem::list("Unable to list consumers", &error))
         })?;
     let items: Vec<Value> = page
         .items
