@@ -49,10 +49,11 @@ pub(super) async fn list_all(
     if wanted > 0 {
         query.limit += SPARE_ROWS;
     }
-    let page =
-        api.store.list_resources(&query).await.map_err(|error| {
-            operation.failed(Problem::list("Unable to list resources", &error))
-        })?;
+    let page = api
+        .store
+        .list_resources(&query)
+        .await
+        .map_err(|error| operation.failed(Problem::list("Unable to list resources", &error)))?;
     let (chunks, body) = mpsc::channel(1);
     let writer = ListWriter {
         api,

@@ -38,10 +38,11 @@ pub(super) async fn list_all(
     let parameters = Parameters::parse(&uri, Table::Consumers, KEYS)
         .map_err(|problem| operation.failed(problem))?;
     let query = parameters.query();
-    let page =
-        api.store.list_consumers(&query).await.map_err(|error| {
-            operation.failed(Problem::list("Unable to list consumers", &error))
-        })?;
+    let page = api
+        .store
+        .list_consumers(&query)
+        .await
+        .map_err(|error| operation.failed(Problem::list("Unable to list consumers", &error)))?;
     let items: Vec<Value> = page
         .items
         .iter()

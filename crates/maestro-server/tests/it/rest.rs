@@ -382,7 +382,11 @@ async fn a_search_that_overflows_is_refused_and_not_the_servers_fault() {
         let answer = request.send().await.unwrap();
         let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await);
         let body = body.unwrap();
-        assert_eq!((status, &body["code"]), (400, &json!("maestro-21")), "{search}: {body}");
+        assert_eq!(
+            (status, &body["code"]),
+            (400, &json!("maestro-21")),
+            "{search}: {body}"
+        );
         let reason = body["reason"].as_str().unwrap();
         assert!(reason.contains("out of range"), "{reason}");
     }
