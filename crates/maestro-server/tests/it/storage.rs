@@ -11,7 +11,7 @@ use maestro_server::model::{
     Change, Consumer, Delete, Done, Ignored, Operation, Refusal, Report, ResourceId, Spec,
     SpecChange,
 };
-use maestro_server::storage::facts::Presence;
+use maestro_server::storage::facts::{AuditEntry, Presence, RESENDS_KEPT, action};
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
@@ -52,6 +52,7 @@ on_all_stores!(
     consumers_are_unique_and_held_by_their_resources,
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
+    what_anybody_may_ask_for_is_not_kept_for_ever,
 );
 
 fn memory() -> Arc<dyn Store> {
@@ -740,5 +741,43 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
             .unwrap()
             .len(),
         1
+    );
+}
+
+async fn what_anybody_may_ask_for_is_not_kept_for_ever(store: Arc<dyn Store>) {
+    let consumer = register(&*store, "c1").await;
+    done(&*store, create("r1", "c1")).await;
+    let old = |action: &str| AuditEntry {
+        id: uuid::Uuid::new_v4().to_string(),
+        at: now() - jiff::SignedDuration::from_hours(91 * 24),
+        action: action.to_owned(),
+        consumer: consumer.id.clone(),
+        cluster: consumer.name.clone(),
+        who: "me".to_owned(),
+        reason: String::new(),
+        resources: Vec::new(),
+    };
+    let actions = async || -> Vec<String> {
+        let entries = store.audit(&consumer.id).await.unwrap();
+        entries.into_iter().map(|entry| entry.action).collect()
+    };
+    for action in [action::FORCE_REMOVE, action::ACCEPT_ORPHANS, action::RESEND] {
+        store.note_audit(&old(action)).await.unwrap();
+    }
+    store.purge(&[], Duration::from_secs(900)).await.unwrap();
+    let mut kept = actions().await;
+    kept.sort();
+    assert_eq!(kept, [action::ACCEPT_ORPHANS, action::FORCE_REMOVE]);
+    for number in 0..RESENDS_KEPT + 5 {
+        let who = format!("operator {number}");
+        store.resend(&"r1".into(), &who).await.unwrap().unwrap();
+    }
+    let entries = store.audit(&consumer.id).await.unwrap();
+    assert_eq!(entries[0].who, format!("operator {}", RESENDS_KEPT + 4));
+    let kept = actions().await;
+    let resends = kept.iter().filter(|kept| *kept == action::RESEND).count();
+    assert_eq!(
+        (resends, kept.len()),
+        (RESENDS_KEPT as usize, RESENDS_KEPT as usize + 2)
     );
 }

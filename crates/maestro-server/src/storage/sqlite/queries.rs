@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
+use super::super::facts::{RESENDS_KEPT_FOR, action};
 use super::super::{
     Error, Kept, Overdue, Partial, Removal, StatusHash, Version, now, reminder_after, spread,
 };
@@ -267,5 +268,7 @@ pub(super) fn purge(db: &Connection, removals_kept: Duration) -> Result<(), Erro
         .execute([before(removals_kept)])?;
     db.prepare_cached("delete from tombstones where removed_at < ?1")?
         .execute([before(TOMBSTONES_KEPT)])?;
+    db.prepare_cached("delete from audit where action = ?1 and at < ?2")?
+        .execute([action::RESEND, &before(RESENDS_KEPT_FOR)])?;
     Ok(())
 }
