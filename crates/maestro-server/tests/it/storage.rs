@@ -242,7 +242,9 @@ async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
     done(&*store, create("r", "c1")).await;
     assert!(matches!(
         one(&*store, report("r", "c1", 1, 5, false)).await.0,
-        Ok(Done::Stored)
+        Ok(Done::Stored {
+            first_since: Some(_)
+        })
     ));
     let before = store.resource(&"r".into()).await.unwrap().unwrap();
     assert!(matches!(
@@ -263,7 +265,7 @@ async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
         Ok(Done::Ignored(Ignored::NotNewer(_)))
     ));
     let (outcome, change) = one(&*store, report("r", "c1", 2, 6, false)).await;
-    assert!(matches!(outcome, Ok(Done::Stored)));
+    assert!(matches!(outcome, Ok(Done::Stored { first_since: None })));
     assert_eq!(
         change,
         Some(Change::Status {
