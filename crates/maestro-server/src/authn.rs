@@ -83,7 +83,8 @@ impl Doors {
             RestAuthn::Token => Judge::Kubernetes(kubernetes.get().await?),
             RestAuthn::Jwt(jwt) => Judge::Jwt(Arc::new(Verifier::open(jwt).await?)),
         };
-        if !matches!(judge, Judge::Open) && config.https.is_none() {
+        let plain = config.https.is_none() || !config.rest_https;
+        if plain && !matches!(judge, Judge::Open) {
             tracing::warn!(
                 "REST asks for tokens but is served without TLS: put something that ends TLS before it."
             );

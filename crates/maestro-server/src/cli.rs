@@ -3,6 +3,7 @@
 mod authn;
 pub mod compatibility;
 mod database;
+mod grpc;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args as Group, Parser, ValueEnum};
 
 use self::authn::AuthnArgs;
+use self::grpc::GrpcArgs;
 use crate::config::{Config, TlsFiles};
 use crate::delivery::Limits;
-use crate::grpc::Transport;
 
 use compatibility::Compatibility;
 pub use database::DatabaseArgs;
@@ -34,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
-    grpc: Grpc,
+    grpc: GrpcArgs,
     #[command(flatten)]
     rules: Rules,
     #[command(flatten)]
@@ -120,41 +121,6 @@ struct Tls {
 }
 
 #[derive(Clone, Debug, Group)]
-#[command(next_help_heading = "gRPC")]
-struct Grpc {
-    /// Largest message that is received, bytes.
-    #[arg(long, default_value_t = 4 * 1024 * 1024)]
-    grpc_max_receive_message_size: usize,
-    /// Largest message that is sent, bytes.
-    #[arg(long, default_value_t = i32::MAX as usize)]
-    grpc_max_send_message_size: usize,
-    /// How long a new connection may take for its TLS handshake. Upstream's default is 2m.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    grpc_connection_timeout: Duration,
-    /// Calls and streams on one connection, at most.
-    #[arg(long, default_value_t = u32::MAX, hide_default_value = true)]
-    grpc_max_concurrent_streams: u32,
-    /// Age after which a connection is asked to come back, such as 1h30m [default: never].
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    grpc_max_connection_age: Option<Duration>,
-    /// A silent peer is asked for a sign of life after this time.
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
-    grpc_server_ping_interval: Duration,
-    /// A peer that gives none for this long is gone.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    grpc_server_ping_timeout: Duration,
-    /// Time between heartbeats on streams.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    heartbeat_check_interval: Duration,
-    /// Send no heartbeats.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
-    heartbeat_disable: bool,
-    /// Replace the texts of errors by Kubernetes statuses, which Go clients turn into typed errors.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
-    typed_errors: bool,
-}
-
-#[derive(Clone, Debug, Group)]
 #[command(next_help_heading = "Rules")]
 struct Rules {
     /// Name of this server among those on one database.
@@ -231,13 +197,6 @@ impl Args {
         authn
             .check(grpc_tls.as_ref(), broker_tls.as_ref())
             .map_err(|error| Error(error.to_string()))?;
-        let max_concurrent_streams = (grpc.grpc_max_concurrent_streams != u32::MAX)
-            .then_some(grpc.grpc_max_concurrent_streams);
-        if grpc.heartbeat_check_interval.is_zero() {
-            return Err(Error(
-                "--heartbeat-check-interval must be longer than 0".into(),
-            ));
-        }
         Ok(Config {
             rest_listen: address(listen.http_server_bindport),
             grpc_listen: address(listen.grpc_server_bindport),
@@ -249,22 +208,14 @@ impl Args {
             database: database.resolve()?,
             instance_id: rules.client_id,
             instance_heartbeat: Duration::from_secs(rules.heartbeat_interval.max(1)),
-            heartbeat_interval: (!grpc.heartbeat_disable).then_some(grpc.heartbeat_check_interval),
+            heartbeat_interval: grpc.heartbeat()?,
+            rest_https: tls.enable_https,
             health_https: tls.enable_health_check_https,
             metrics_https: tls.enable_metrics_https,
             https,
             grpc_tls,
             broker_tls,
-            transport: Transport {
-                max_receive_message_size: grpc.grpc_max_receive_message_size,
-                max_send_message_size: grpc.grpc_max_send_message_size,
-                max_concurrent_streams,
-                max_connection_age: grpc.grpc_max_connection_age,
-                handshake_timeout: grpc.grpc_connection_timeout,
-                ping_interval: grpc.grpc_server_ping_interval,
-                ping_timeout: grpc.grpc_server_ping_timeout,
-                ..Transport::default()
-            },
+            transport: grpc.transport(),
             limits,
             serve_sources: listen.enable_grpc_server,
             serve_agents: !listen.disable_message_broker,
@@ -397,6 +348,19 @@ mod tests {
             let error = config(&[flag]).unwrap_err();
             assert!(error.contains(expected), "{flag}: {error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_alone_puts_no_door_behind_tls() {
+        let config = |flag: &str| {
+            let files = ["--https-cert-file=c.pem", "--https-key-file=k.pem", flag];
+            let config = config(&files).unwrap();
+            assert!(config.https.is_some(), "{flag}");
+            (config.rest_https, config.metrics_https, config.health_https)
+        };
+        assert_eq!(config("--enable-https"), (true, false, false));
+        assert_eq!(config("--enable-metrics-https"), (false, true, false));
+        assert_eq!(config("--enable-health-check-https"), (false, false, true));
     }
 
     #[test]

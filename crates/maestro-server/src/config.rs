@@ -44,8 +44,10 @@ pub struct Config {
     pub instance_heartbeat: Duration,
     /// Time between heartbeats on streams; `None` = none; default 10 s.
     pub heartbeat_interval: Option<Duration>,
-    /// TLS of REST, and of health and metrics where they say so.
+    /// Certificate that REST, health checks and metrics share; each says whether it uses it.
     pub https: Option<TlsFiles>,
+    /// Whether REST is served over TLS when there is a certificate; default yes.
+    pub rest_https: bool,
     /// Whether health checks are served over TLS as well.
     pub health_https: bool,
     /// Whether metrics are served over TLS as well.
@@ -144,6 +146,7 @@ impl Default for Config {
             instance_heartbeat: Duration::from_secs(15),
             heartbeat_interval: Some(Duration::from_secs(10)),
             https: None,
+            rest_https: true,
             health_https: false,
             metrics_https: false,
             grpc_tls: None,

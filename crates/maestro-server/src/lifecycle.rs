@@ -45,6 +45,16 @@ pub struct Current {
     pub payload: Option<String>,
 }
 
+impl Current {
+    /// What is told when a status of this row was stored.
+    #[must_use]
+    pub fn stored(&self) -> Done {
+        Done::Stored {
+            first_since: self.sequence.is_none().then_some(self.created_at),
+        }
+    }
+}
+
 /// What the row's surroundings say; each is only looked at by the operations that need it.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {

@@ -211,7 +211,10 @@ pub enum Done {
     /// Was marked before, or doesn't exist.
     NothingToDelete,
     /// The status was stored.
-    Stored,
+    Stored {
+        /// When the resource was created, if it had no status before.
+        first_since: Option<Timestamp>,
+    },
     /// The resource is gone.
     Removed,
     /// The status was left out, for this reason.

@@ -82,6 +82,19 @@ impl Problem {
         )
     }
 
+    /// As [`Problem::storage`], for a list that was searched. What a search computes or compares may be beyond what PostgreSQL can
+    /// hold; it shows only in the rows, and is the searcher's to mend.
+    #[must_use]
+    pub fn list(doing: &str, error: &storage::Error) -> Self {
+        match error {
+            storage::Error::Invalid(_) => Self::new(
+                BAD_REQUEST,
+                format!("{doing}: the search has a value that is out of range"),
+            ),
+            _ => Self::storage(doing, error),
+        }
+    }
+
     /// `maestro-<number>: <reason>`.
     #[must_use]
     pub fn text(&self) -> String {

@@ -270,6 +270,7 @@ impl Service {
             drain_timeout: REQUESTS_DRAIN,
             ..http_server::Options::default()
         };
+        let rest_tls = config.rest_https.then(|| tls.https.clone()).flatten();
         let metrics_tls = config.metrics_https.then(|| tls.https.clone()).flatten();
         let mut listeners = JoinSet::new();
         listeners.spawn(named(
@@ -277,7 +278,7 @@ impl Service {
             http_server::serve_with(
                 rest,
                 rest::router(api),
-                tls.https,
+                rest_tls,
                 http_options.clone(),
                 stop.clone(),
             ),

@@ -177,6 +177,13 @@ impl Worker {
                     if let Ok(done) = &outcome {
                         let recent = &self.hub.recent;
                         recent.note(&waiting.operation, done, since, until);
+                        if let Done::Stored {
+                            first_since: Some(created),
+                        } = done
+                        {
+                            let flow = self.hub.telemetry.flow();
+                            flow.first_status(until.duration_since(*created));
+                        }
                     }
                     // First the streams, then the answer: who was answered may expect delivery.
                     if let Some(change) = change {

@@ -25,3 +25,6 @@ pub const MAX_OPERATORS: usize = 32;
 
 /// Values in one document after `@>`, at all levels together.
 pub const MAX_CONTAINED: usize = 100;
+
+/// Lists and objects inside each other in such a document: SQLite looks into each list by a query of its own, and gives up at some depth.
+pub const MAX_LEVELS: usize = 16;

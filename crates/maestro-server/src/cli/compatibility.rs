@@ -91,9 +91,6 @@ pub struct Compatibility {
         hide_short_help = true
     )]
     stale_delete_event_threshold: u64,
-    /// Only used with --db-auth-method=az-entra, which is not available.
-    #[arg(long, value_name = "SCOPE", hide_short_help = true)]
-    db_token_request_scope: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

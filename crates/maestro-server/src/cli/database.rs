@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args as Group};
 
 use super::Error;
+use super::compatibility::HEADING;
 use crate::config::{Database, Secret};
 
 /// Where the data is.
@@ -50,6 +51,14 @@ pub struct DatabaseArgs {
     /// Log every statement.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     enable_db_debug: bool,
+    /// Only used with --db-auth-method=az-entra, which is not available.
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        hide_short_help = true,
+        help_heading = HEADING
+    )]
+    db_token_request_scope: Option<String>,
 }
 
 impl DatabaseArgs {
@@ -152,4 +161,32 @@ fn parse_database(url: &str) -> Result<Database, Error> {
     Err(Error(
         "--database must start with sqlite: or postgres://".into(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// The flags of a database alone, as a migration has them.
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    }
+
+    #[test]
+    fn a_migration_takes_upstreams_scope_for_tokens_in_vain() {
+        let flags = [
+            "maestro",
+            "--database=sqlite::memory:",
+            "--db-token-request-scope=x",
+        ];
+        let flags = Flags::try_parse_from(flags).unwrap();
+        assert!(matches!(
+            flags.database.resolve(),
+            Ok(Database::SqliteMemory)
+        ));
+    }
 }

@@ -91,7 +91,7 @@ impl Recent {
                 };
                 self.state().add_spec(&spec.id, kept, &spec.event);
             }
-            (Operation::Status(report), Done::Stored) if is_kept(&report.event) => {
+            (Operation::Status(report), Done::Stored { .. }) if is_kept(&report.event) => {
                 if let Some(sequence) = report.sequence {
                     self.state().add_status(&report.id, sequence, &report.event);
                 }

@@ -34,7 +34,8 @@ impl Actor {
     pub(super) fn named(&self, operation: &Operation) -> String {
         let id = operation.id();
         let user = self.user.as_ref().map(|user| user.username.as_str());
-        let peer = self.peer.map(|peer| peer.ip());
+        // On a socket for both families IPv4 looks like a part of IPv6.
+        let peer = self.peer.map(|peer| peer.ip().to_canonical());
         match (user, peer) {
             (Some(user), Some(peer)) => format!("{user} from {peer} (operation {id})"),
             (Some(user), None) => format!("{user} (operation {id})"),

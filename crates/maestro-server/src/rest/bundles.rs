@@ -49,10 +49,11 @@ pub(super) async fn list_all(
     }
     let place = api.places.bundles().await;
     let place = place.map_err(|problem| operation.failed(problem))?;
-    let page =
-        api.store.list_resources(&query).await.map_err(|error| {
-            operation.failed(Problem::storage("Unable to list resources", &error))
-        })?;
+    let page = api
+        .store
+        .list_resources(&query)
+        .await
+        .map_err(|error| operation.failed(Problem::list("Unable to list resources", &error)))?;
     let (outlet, body) = Outlet::new(place);
     let writer = ListWriter {
         api,

@@ -41,10 +41,11 @@ pub(super) async fn list_all(
     let query = parameters.query();
     let place = api.places.consumers().await;
     let place = place.map_err(|problem| operation.failed(problem))?;
-    let page =
-        api.store.list_consumers(&query).await.map_err(|error| {
-            operation.failed(Problem::storage("Unable to list consumers", &error))
-        })?;
+    let page = api
+        .store
+        .list_consumers(&query)
+        .await
+        .map_err(|error| operation.failed(Problem::list("Unable to list consumers", &error)))?;
     let mut list = ListText {
         end: format!(
             r#"],"kind":"ConsumerList","page":{},"size":{},"total":{}}}"#,

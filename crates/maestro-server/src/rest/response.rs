@@ -11,6 +11,9 @@ use crate::problem::{Code, Problem};
 /// Header by which a caller names its operation.
 const OPERATION_ID: &str = "x-operation-id";
 
+/// Longest id that a caller may give, visible ASCII characters.
+const MAX_OPERATION_ID: usize = 128;
+
 /// Prefix of all paths.
 pub(super) const BASE: &str = "/api/maestro/v1";
 
@@ -99,8 +102,10 @@ impl Operation {
         let named = headers
             .get(OPERATION_ID)
             .and_then(|value| value.to_str().ok());
+        // It is logged and kept in the audit, so nobody fills them with it.
         let id = named
-            .filter(|text| !text.is_empty())
+            .filter(|text| (1..=MAX_OPERATION_ID).contains(&text.len()))
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
             .map_or_else(ksuid::new, ToOwned::to_owned);
         Self { id }
     }
@@ -143,4 +148,26 @@ pub(crate) async fn no_such_path(OriginalUri(uri): OriginalUri, _: Request) -> R
     let mut response = json(StatusCode::NOT_FOUND, &body);
     response.headers_mut().remove(header::VARY);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_operation_ids_come_from_outside() {
+        let of = |given: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(OPERATION_ID, given.parse().unwrap());
+            Operation::of(&headers).id().to_owned()
+        };
+        let longest = "x".repeat(MAX_OPERATION_ID);
+        for taken in ["op-1", "a/b:c=\"{}\"", &longest] {
+            assert_eq!(of(taken), taken);
+        }
+        let longer = "x".repeat(MAX_OPERATION_ID + 1);
+        for refused in ["", "a b", "a\tb", &longer] {
+            assert_eq!(of(refused).len(), 27, "{refused:?}");
+        }
+    }
 }

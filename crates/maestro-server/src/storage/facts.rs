@@ -16,6 +16,10 @@ use crate::model::{ClusterName, ResourceId};
 pub const PENDING_COUNTED: u64 = 10_000;
 /// Entries of the audit that are shown, at most; the newest.
 pub const AUDIT_SHOWN: u32 = 500;
+/// Notes on resources that were sent again, of one consumer; the newest. Anybody may ask for that, so they aren't kept for ever.
+pub const RESENDS_KEPT: u32 = 100;
+/// How long such notes are kept.
+pub const RESENDS_KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 3600);
 /// A stream that its server didn't speak of for so long has ended with its server.
 pub const PRESENCE_KEPT: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -45,7 +49,8 @@ pub trait Facts: Send + Sync {
     /// What an agent hasn't settled.
     async fn pending(&self, cluster: &ClusterName) -> Result<Pending, Error>;
 
-    /// Asks every server to send a resource once more, and keeps who asked; `None` when there is no such resource.
+    /// Asks every server to send a resource once more, and keeps who asked, the newest [`RESENDS_KEPT`] of a consumer for
+    /// [`RESENDS_KEPT_FOR`]; `None` when there is no such resource.
     async fn resend(&self, id: &ResourceId, who: &str) -> Result<Option<Resend>, Error>;
 
     /// Lets the agent of a cluster delete its orphans, wherever it is connected.

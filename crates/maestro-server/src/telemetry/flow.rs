@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -117,6 +118,7 @@ pub struct Flow {
     resync: Histogram,
     republished: Counter,
     processed: Family<ActionLabels, Counter>,
+    first_status: Histogram,
     status_latency: Histogram,
     oldest: Fraction,
     queue_usage: Fraction,
@@ -158,6 +160,7 @@ impl Default for Flow {
             resync: Histogram::new([0.1, 0.2, 0.5, 1.0, 2.0, 10.0, 30.0]),
             republished: Counter::default(),
             processed: Family::default(),
+            first_status: Histogram::new([5.0, 30.0, 120.0, 600.0]),
             status_latency: Histogram::new([0.05, 0.1, 0.5, 1.0, 5.0]),
             oldest: Gauge::default(),
             queue_usage: Gauge::default(),
@@ -227,6 +230,11 @@ impl Flow {
             reason: why.name(),
         };
         self.skipped.get_or_create(&labels).inc();
+    }
+
+    /// A resource got its first status, this long after it was created.
+    pub fn first_status(&self, age: SignedDuration) {
+        self.first_status.observe(age.as_secs_f64().max(0.0));
     }
 
     /// A status reached a stream of its source, this long after it was stored.
@@ -419,6 +427,11 @@ impl Flow {
             "resource_processed",
             "Statuses that were stored",
             self.processed.clone(),
+        );
+        registry.register(
+            "resource_first_status_latency_seconds",
+            "Time from creating a resource to storing its first status",
+            self.first_status.clone(),
         );
         registry.register(
             "resource_status_event_processing_latency_seconds",

@@ -3,7 +3,7 @@
 use maestro_server::Config;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Source, bundle, config_map, http_client};
+use crate::harness::{Server, Source, bundle, config_map, http_client, postgres};
 
 on_both!(
     consumers_are_registered_changed_and_removed,
@@ -334,6 +334,14 @@ async fn bad_searches_are_refused(config: Config) {
             "payload->'a') or true) --'->>'b'='c'",
             "failed to parse the search query",
         ),
+        (
+            "payload->>'a' in ()",
+            "failed to parse the search query: [19] error parsing the filter",
+        ),
+        (
+            "payload->>'a' not in ()",
+            "failed to parse the search query: [",
+        ),
     ] {
         let request = http_client()
             .get(server.url(BUNDLES))
@@ -354,6 +362,34 @@ async fn bad_searches_are_refused(config: Config) {
         );
     }
     assert_eq!(server.get(BUNDLES).await.0, 200);
+}
+
+/// SQLite computes infinity, PostgreSQL an error.
+#[tokio::test]
+async fn a_search_that_overflows_is_refused_and_not_the_servers_fault() {
+    let server = Server::start(postgres().await).await;
+    server.cluster("c1").await;
+    let source = server.source("s1").await;
+    let data = bundle(&[config_map("a")]);
+    source.create("r", "c1", &data).await.unwrap();
+    for search in [
+        "version * 1e308 * 10 > 1",
+        "version / 1e308 / 1e308 = 1",
+        "version = 1 and version * 1e308 * 10 > 1",
+    ] {
+        let query = [("search", search)];
+        let request = http_client().get(server.url(BUNDLES)).query(&query);
+        let answer = request.send().await.unwrap();
+        let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await);
+        let body = body.unwrap();
+        assert_eq!(
+            (status, &body["code"]),
+            (400, &json!("maestro-21")),
+            "{search}: {body}"
+        );
+        let reason = body["reason"].as_str().unwrap();
+        assert!(reason.contains("out of range"), "{reason}");
+    }
 }
 
 async fn a_bundle_shows_what_upstream_shows(config: Config) {

@@ -11,7 +11,7 @@ use maestro_server::model::{
     Change, Consumer, Delete, Done, Ignored, Operation, Refusal, Report, ResourceId, Spec,
     SpecChange,
 };
-use maestro_server::storage::facts::{Ended, Presence};
+use maestro_server::storage::facts::{AuditEntry, Ended, Presence, RESENDS_KEPT, action};
 use maestro_server::storage::postgres::Postgres;
 use maestro_server::storage::search::{Selection, Table};
 use maestro_server::storage::sqlite::Sqlite;
@@ -54,6 +54,7 @@ on_all_stores!(
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
     f6_a_large_cluster_ends_in_portions,
+    what_anybody_may_ask_for_is_not_kept_for_ever,
 );
 
 fn memory() -> Arc<dyn Store> {
@@ -246,7 +247,9 @@ async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
     done(&*store, create("r", "c1")).await;
     assert!(matches!(
         one(&*store, report("r", "c1", 1, 5, false)).await.0,
-        Ok(Done::Stored)
+        Ok(Done::Stored {
+            first_since: Some(_)
+        })
     ));
     let before = store.resource(&"r".into()).await.unwrap().unwrap();
     assert!(matches!(
@@ -267,7 +270,7 @@ async fn updates_and_statuses_leave_each_other_alone(store: Arc<dyn Store>) {
         Ok(Done::Ignored(Ignored::NotNewer(_)))
     ));
     let (outcome, change) = one(&*store, report("r", "c1", 2, 6, false)).await;
-    assert!(matches!(outcome, Ok(Done::Stored)));
+    assert!(matches!(outcome, Ok(Done::Stored { first_since: None })));
     assert_eq!(
         change,
         Some(Change::Status {
@@ -914,4 +917,42 @@ async fn f3_reminders_of_many_clusters_take_turns() {
     }
     assert_eq!(reminders.len(), 12, "{reminders:?}");
     assert!(reminders.values().all(|times| *times > 2), "{reminders:?}");
+}
+
+async fn what_anybody_may_ask_for_is_not_kept_for_ever(store: Arc<dyn Store>) {
+    let consumer = register(&*store, "c1").await;
+    done(&*store, create("r1", "c1")).await;
+    let old = |action: &str| AuditEntry {
+        id: uuid::Uuid::new_v4().to_string(),
+        at: now() - jiff::SignedDuration::from_hours(91 * 24),
+        action: action.to_owned(),
+        consumer: consumer.id.clone(),
+        cluster: consumer.name.clone(),
+        who: "me".to_owned(),
+        reason: String::new(),
+        resources: Vec::new(),
+    };
+    let actions = async || -> Vec<String> {
+        let entries = store.audit(&consumer.id).await.unwrap();
+        entries.into_iter().map(|entry| entry.action).collect()
+    };
+    for action in [action::FORCE_REMOVE, action::ACCEPT_ORPHANS, action::RESEND] {
+        store.note_audit(&old(action)).await.unwrap();
+    }
+    store.purge(&[], Duration::from_secs(900)).await.unwrap();
+    let mut kept = actions().await;
+    kept.sort();
+    assert_eq!(kept, [action::ACCEPT_ORPHANS, action::FORCE_REMOVE]);
+    for number in 0..RESENDS_KEPT + 5 {
+        let who = format!("operator {number}");
+        store.resend(&"r1".into(), &who).await.unwrap().unwrap();
+    }
+    let entries = store.audit(&consumer.id).await.unwrap();
+    assert_eq!(entries[0].who, format!("operator {}", RESENDS_KEPT + 4));
+    let kept = actions().await;
+    let resends = kept.iter().filter(|kept| *kept == action::RESEND).count();
+    assert_eq!(
+        (resends, kept.len()),
+        (RESENDS_KEPT as usize, RESENDS_KEPT as usize + 2)
+    );
 }

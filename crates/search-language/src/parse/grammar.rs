@@ -1,7 +1,7 @@
 //! The recursive descent that all grammars share: `or` binds weaker than `and`, which binds weaker than `not`.
 
 use super::scanner::{Escape, Scanner};
-use super::{MAX_CONTAINED, MAX_DEPTH, MAX_LIST, MAX_OPERATORS, MAX_STEPS, MAX_TERMS};
+use super::{MAX_CONTAINED, MAX_DEPTH, MAX_LEVELS, MAX_LIST, MAX_OPERATORS, MAX_STEPS, MAX_TERMS};
 use crate::Error;
 use crate::tree::{Arithmetic, Comparison, Expr, Field, Literal, Operand, Test};
 
@@ -16,6 +16,8 @@ pub(super) struct Particulars {
     pub list: [&'static str; 2],
     /// Characters inside an identifier after the first.
     pub in_identifier: fn(char) -> bool,
+    /// Whether a list may be empty.
+    pub empty_lists: bool,
     /// Quotes around identifiers.
     pub identifier_quotes: &'static str,
     /// `->`, `->>` and `@>` after a field.
@@ -229,6 +231,9 @@ impl Parser {
             Ok(value) if values(&value) > MAX_CONTAINED => Err(Error::Limit(format!(
                 "more than {MAX_CONTAINED} values after @>"
             ))),
+            Ok(value) if levels(&value) > MAX_LEVELS => Err(Error::Limit(format!(
+                "more than {MAX_LEVELS} levels of lists and objects after @>"
+            ))),
             Ok(value) => Ok(Test::Contains(value)),
             Err(error) => Err(Error::syntax(at, format!("not JSON after @>: {error}"))),
         }
@@ -363,7 +368,7 @@ impl Parser {
         let [open, close] = self.particulars.list;
         self.expect(open)?;
         let mut values = Vec::new();
-        if self.scanner.take(close) {
+        if self.particulars.empty_lists && self.scanner.take(close) {
             return Ok(values);
         }
         loop {
@@ -467,6 +472,16 @@ fn values(document: &serde_json::Value) -> usize {
         Value::Object(members) => 1 + members.values().map(values).sum::<usize>(),
         Value::Array(elements) => 1 + elements.iter().map(values).sum::<usize>(),
         _ => 1,
+    }
+}
+
+/// How many lists and objects are inside each other.
+fn levels(document: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match document {
+        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        Value::Array(elements) => 1 + elements.iter().map(levels).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

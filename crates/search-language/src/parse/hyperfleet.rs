@@ -34,6 +34,7 @@ const PARTICULARS: Particulars = Particulars {
     escape: Escape::Backslash,
     text_quotes: "'\"`",
     list: ["[", "]"],
+    empty_lists: true,
     // Upstream takes a hyphen for a subtraction, which it then refuses; label keys have hyphens, so here they are part of the name.
     in_identifier: |c| c.is_ascii_alphanumeric() || "_/-".contains(c),
     identifier_quotes: "",

@@ -16,6 +16,13 @@ pub(super) fn test(
     field: &Field,
     writer: &mut Writer,
 ) -> Result<(), Error> {
+    // PostgreSQL refuses parameters that stand nowhere, so nothing is bound for a test that reads no value.
+    if let Test::In { values, negated } = test
+        && values.is_empty()
+    {
+        writer.constant(*negated);
+        return Ok(());
+    }
     let steps: Vec<String> = path
         .iter()
         .map(|step| writer.bound(Param::Text(step.clone())))
@@ -106,19 +113,25 @@ fn contains(
         writer.push(&format!("{value} @> ({right})::jsonb"));
         return Ok(());
     }
-    contained(value, expected, field, writer)
+    // Where there is nothing, neither the test nor its opposite holds.
+    writer.push(&format!("case when {value} is not null then "));
+    contained(value, expected, 0, field, writer)?;
+    writer.push(" end");
+    Ok(())
 }
 
-/// Containment spelled out for SQLite: objects by key, lists of scalars by element, scalars by type and value.
+/// Containment spelled out for SQLite: objects by key, lists by element, scalars by type and value. `depth` counts the lists around
+/// it, so that each has a name of its own.
 fn contained(
     value: &str,
     expected: &Value,
+    depth: usize,
     field: &Field,
     writer: &mut Writer,
 ) -> Result<(), Error> {
     match expected {
         Value::Object(members) => {
-            writer.push(&format!("(json_type({value}) = 'object'"));
+            writer.push(&format!("(json_type({value}) is 'object'"));
             for (key, member) in members {
                 if key.is_empty() || key.starts_with(['$', '[']) || key.contains(['"', '\0', '\\'])
                 {
@@ -126,24 +139,16 @@ fn contained(
                 }
                 let step = writer.bound(Param::Text(key.clone()));
                 writer.push(" and ");
-                contained(&format!("({value} -> {step})"), member, field, writer)?;
+                let value = format!("({value} -> {step})");
+                contained(&value, member, depth, field, writer)?;
             }
             writer.push(")");
         }
         Value::Array(elements) => {
-            writer.push(&format!("(json_type({value}) = 'array'"));
+            writer.push(&format!("(json_type({value}) is 'array'"));
             for element in elements {
-                if element.is_array() || element.is_object() {
-                    return Err(refuse(
-                        field,
-                        "@> with objects inside of lists is not supported".to_owned(),
-                    ));
-                }
-                let right = writer.bound(Param::Text(element.to_string()));
-                writer.push(&format!(
-                    " and exists (select 1 from json_each({value}) e, json_each('[' || {right} || ']') x \
-                     where e.type = x.type and e.value is x.value)"
-                ));
+                writer.push(" and ");
+                has_element(value, element, depth, field, writer)?;
             }
             writer.push(")");
         }
@@ -154,6 +159,36 @@ fn contained(
             ));
         }
     }
+    Ok(())
+}
+
+/// Whether a list has an element that contains this one.
+fn has_element(
+    list: &str,
+    element: &Value,
+    depth: usize,
+    field: &Field,
+    writer: &mut Writer,
+) -> Result<(), Error> {
+    let kind = match element {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        _ => {
+            let right = writer.bound(Param::Text(element.to_string()));
+            writer.push(&format!(
+                "exists (select 1 from json_each({list}) e, json_each('[' || {right} || ']') x \
+                 where e.type = x.type and e.value is x.value)"
+            ));
+            return Ok(());
+        }
+    };
+    let name = format!("e{depth}");
+    // The value of any other element may be text that is no JSON: `case` doesn't look at it.
+    writer.push(&format!(
+        "exists (select 1 from json_each({list}) {name} where case {name}.type when '{kind}' then "
+    ));
+    contained(&format!("{name}.value"), element, depth + 1, field, writer)?;
+    writer.push(" end)");
     Ok(())
 }
 

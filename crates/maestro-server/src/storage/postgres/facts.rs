@@ -5,7 +5,7 @@ use sql_store::postgres::Client;
 
 use super::super::facts::{
     AUDIT_SHOWN, AuditEntry, Dispatch, Ended, Gauges, LastPresence, PENDING_COUNTED, PRESENCE_KEPT,
-    Pending, Presence, Resend, Sent, action,
+    Pending, Presence, RESENDS_KEPT, Resend, Sent, action,
 };
 use super::super::{Error, now};
 use super::Instance;
@@ -320,6 +320,19 @@ pub(super) async fn resend(
         resources: vec![id.to_string()],
     };
     note_audit(&transaction, &entry).await?;
+    // Rows that another server removes at the same time are its business.
+    let forget = transaction
+        .prepare_cached(
+            "delete from audit where id = any(array(select id from audit where consumer_id = $1 and action = $2 \
+             order by at desc, id offset $3 for update skip locked))",
+        )
+        .await?;
+    transaction
+        .execute(
+            &forget,
+            &[&entry.consumer, &action::RESEND, &i64::from(RESENDS_KEPT)],
+        )
+        .await?;
     let doubt = instance.doubts.about(vec![event]);
     transaction.commit().await?;
     doubt.settle();

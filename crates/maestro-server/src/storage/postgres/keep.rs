@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sql_store::postgres::Client;
 
+use super::super::facts::{RESENDS_KEPT_FOR, action};
 use super::super::{Error, now};
 use super::Instance;
 use super::schema::go_is_here;
@@ -135,5 +136,12 @@ pub(super) async fn purge(
          where not exists (select from consumers n where n.name = c.consumer_name) limit $1 \
          for update of c skip locked))";
     client.execute(strangers, &[&PORTION]).await?;
+    client
+        .execute(
+            "delete from audit where id = any(array(select id from audit where action = $1 \
+             and at < now() - $2 * interval '1 second' limit $3 for update skip locked))",
+            &[&action::RESEND, &RESENDS_KEPT_FOR.as_secs_f64(), &PORTION],
+        )
+        .await?;
     Ok(())
 }

@@ -135,7 +135,10 @@ fn write(
         (Verdict::StoreStatus, Operation::Status(report), Some(row)) => {
             store_status(db, report, row, now)?;
             let (id, source) = (report.id.clone(), row.current.source.clone());
-            (Ok(Done::Stored), Some(Change::Status { id, source }))
+            (
+                Ok(row.current.stored()),
+                Some(Change::Status { id, source }),
+            )
         }
         (Verdict::Remove, Operation::Status(report), Some(row)) => {
             let event = remove(db, report, row, now)?;

@@ -5,7 +5,7 @@ use sql_store::sqlite::rusqlite::{self, Connection, OptionalExtension as _, Row,
 
 use super::super::facts::{
     AUDIT_SHOWN, AuditEntry, Dispatch, Ended, Gauges, LastPresence, PENDING_COUNTED, Pending,
-    Presence, Resend, Sent, action,
+    Presence, RESENDS_KEPT, Resend, Sent, action,
 };
 use super::super::{Error, now};
 use super::{optional_time_of, time_of, time_text};
@@ -208,6 +208,11 @@ pub(super) fn resend(db: &Connection, id: &ResourceId, who: &str) -> Result<Opti
         resources: vec![id.to_string()],
     };
     note_audit(db, &entry)?;
+    db.prepare_cached(
+        "delete from audit where id in (select id from audit where consumer_id = ?1 and action = ?2 \
+         order by at desc, id limit -1 offset ?3)",
+    )?
+    .execute(params![entry.consumer, action::RESEND, RESENDS_KEPT])?;
     Ok(Some(Resend {
         cluster: cluster.into(),
         version,

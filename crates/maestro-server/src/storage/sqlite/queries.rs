@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use sql_store::sqlite::rusqlite::{self, Connection, Row, params};
 
+use super::super::facts::{RESENDS_KEPT_FOR, action};
 use super::super::{
     Error, Kept, LONGEST_REMINDER, Overdue, Partial, Removal, StatusHash, Version, now,
     reminder_after, spread,
@@ -295,5 +296,7 @@ pub(super) fn purge(db: &Connection, removals_kept: Duration) -> Result<(), Erro
         "delete from connections where consumer_name not in (select name from consumers)",
     )?
     .execute([])?;
+    db.prepare_cached("delete from audit where action = ?1 and at < ?2")?
+        .execute([action::RESEND, &before(RESENDS_KEPT_FOR)])?;
     Ok(())
 }

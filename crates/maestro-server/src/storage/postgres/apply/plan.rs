@@ -128,7 +128,7 @@ impl Plan {
                 self.stored.events.push(instance.event_id());
                 let source = row.current.source.clone();
                 (
-                    Ok(Done::Stored),
+                    Ok(row.current.stored()),
                     Some(Change::Status {
                         id: id.clone(),
                         source,
