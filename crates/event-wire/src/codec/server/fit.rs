@@ -41,9 +41,9 @@ pub fn fit(event: &mut Event, limit: usize) -> Result<bool, Error> {
     let now = event.time.unwrap_or_default();
     let is_raw = |value: &FieldValue| matches!(value, FieldValue::JsonRaw(_));
     leave_out_values(&mut status, excess, is_raw, now);
-    let Some(_) = try_with(event, &status, limit) else {
+    if try_with(event, &status, limit).is_none() {
         return Ok(true);
-    };
+    }
     if let Some(bundle) = status.manifest_bundle.take() {
         let bytes = serde_json::to_vec(&bundle).map_or(0, |text| text.len());
         note(
