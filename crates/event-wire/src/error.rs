@@ -73,6 +73,14 @@ pub enum Error {
         /// The resource.
         resource_id: String,
     },
+    /// The event is larger than its receiver takes, and nothing more can be left out.
+    #[error("the event takes {size} bytes which exceeds the {limit} limit")]
+    TooLarge {
+        /// Bytes that it takes.
+        size: usize,
+        /// Bytes that it may take.
+        limit: usize,
+    },
     /// A work lacks what its event must carry.
     #[error("{0}")]
     Work(String),

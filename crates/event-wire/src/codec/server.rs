@@ -148,9 +148,8 @@ pub fn decode_status(event: &Event) -> Result<StatusReport, Error> {
 /// a source without memory can rebuild the whole work. It belongs to the trace of the spec, unless the agent says otherwise.
 ///
 /// # Errors
-/// Stored status data that isn't a JSON object, or metadata that isn't text.
-///
-/// An event that Go sources couldn't receive is cut as [`fit`] describes.
+/// Stored status data that isn't a JSON object, or metadata that isn't text. [`Error::TooLarge`] when Go sources couldn't
+/// receive it, although it was cut as [`fit`] describes.
 pub fn status_for_source(status: &Event, spec: &Event) -> Result<Event, Error> {
     let mut event = status.clone();
     if let Some(text) = spec.metadata_text()? {

@@ -4,8 +4,10 @@ use event_wire::{
     Action, Error, Event, Stamp,
     codec::{agent, server, source},
     payload::ManifestBundleStatus,
+    proto,
 };
 use manifestwork::{conditions, constants::ORIGINAL_SOURCE_LABEL};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::{AGENT, BUNDLE, CONSUMER, ID, SOURCE, STATUS, attributes, data, stamp, work};
@@ -168,6 +170,73 @@ fn a_source_gets_its_own_names_and_the_bundle_back() {
     );
     assert_eq!(event.source, AGENT);
     assert_eq!(event.original_source().unwrap(), "maestro");
+}
+
+#[test]
+fn what_still_exceeds_the_limit_loses_its_bundle_then_other_values() {
+    let applied = |bytes: usize| json!([{"type": "Applied", "status": "True", "reason": "", "message": "x".repeat(bytes)}]);
+    let event = |told: Value, text: usize| {
+        let mut event = status();
+        event.set_json(&json!({"conditions": told, "manifestBundle": {"manifests": [{"k": "x".repeat(5000)}]},
+            "resourceStatus": [{"resourceMeta": {"ordinal": 0}, "conditions": [], "statusFeedback": {"values": [
+                {"name": "raw", "fieldValue": {"type": "JsonRaw", "jsonRaw": "1"}},
+                {"name": "text", "fieldValue": {"type": "String", "string": "x".repeat(text)}},
+            ]}}]}));
+        event
+    };
+    let fitted = |mut event: Event| {
+        assert!(server::fit::fit(&mut event, 10_000).unwrap());
+        assert!(proto::CloudEvent::from(&event).encoded_len() <= 10_000);
+        event.json::<ManifestBundleStatus>().unwrap()
+    };
+    let names = |status: &ManifestBundleStatus| -> Vec<String> {
+        let values = status.resource_status[0].status_feedback.values.iter();
+        values.map(|value| value.name.clone()).collect()
+    };
+    let cut = fitted(event(applied(5000), 1000));
+    assert!(cut.manifest_bundle.is_none());
+    assert_eq!(names(&cut), ["text"]);
+    let why = conditions::find(&cut.conditions, "StatusFeedbackSynced").unwrap();
+    assert!(
+        why.message.starts_with("manifestBundle left out"),
+        "{}",
+        why.message
+    );
+    let cut = fitted(event(applied(5000), 5000));
+    assert!(cut.manifest_bundle.is_none() && names(&cut).is_empty());
+
+    let mut large = event(applied(11_000), 1);
+    let error = server::fit::fit(&mut large, 10_000).unwrap_err();
+    assert!(
+        matches!(error, Error::TooLarge { limit: 10_000, .. }),
+        "{error}"
+    );
+    // The end of a resource is told whatever it takes.
+    let mut last = applied(11_000);
+    let ended = json!({"type": "Deleted", "status": "True", "reason": "", "message": ""});
+    last.as_array_mut().unwrap().push(ended);
+    let cut = fitted(event(last, 1));
+    assert_eq!(cut.conditions.len(), 1);
+    assert!(conditions::is_true(&cut.conditions, "Deleted"));
+}
+
+/// Each value in the words of its manifest would take more than it gives, and time that grows with the square.
+#[test]
+fn many_values_are_counted_and_not_named() {
+    let values: Vec<Value> = (0..50_000)
+        .map(|number| json!({"name": format!("v{number}"), "fieldValue": {"type": "JsonRaw", "jsonRaw": "1"}}))
+        .collect();
+    let mut event = status();
+    event.set_json(&json!({"conditions": [], "resourceStatus": [
+        {"resourceMeta": {"ordinal": 0}, "statusFeedback": {"values": values}, "conditions": []},
+    ]}));
+    assert!(server::fit::fit(&mut event, 100_000).unwrap());
+    let status: ManifestBundleStatus = event.json().unwrap();
+    let why = &status.resource_status[0].conditions[0].message;
+    assert!(
+        why.contains("more values left out") && why.len() < 2000,
+        "{why}"
+    );
 }
 
 #[test]

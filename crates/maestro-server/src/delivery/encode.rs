@@ -4,20 +4,12 @@ use std::borrow::Cow;
 
 use event_wire::attribute::name;
 use event_wire::codec::server::{self, Row};
-use event_wire::payload::ManifestBundleStatus;
 use event_wire::{Action, Error, Event, Stamp, proto, stored};
 use jiff::Timestamp;
-use manifestwork::constants::{condition, reason};
-use manifestwork::status::FieldValue;
-use manifestwork::{Condition, ConditionStatus};
-use prost::Message as _;
 
 use super::agenda::Why;
 use super::recent::Found;
 use crate::storage::{Removal, metadata};
-
-/// Go sources receive at most 4 MiB; the rest of the message keeps within the reserve.
-const SOURCE_MESSAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// The event that tells an agent about a resource.
 pub(super) fn spec(found: &Found, why: Why) -> Result<proto::CloudEvent, Error> {
@@ -101,58 +93,5 @@ fn set_times(
 }
 
 fn for_source(status: &Event, spec: &Event) -> Result<proto::CloudEvent, Error> {
-    let event = server::status_for_source(status, spec)?;
-    let message = proto::CloudEvent::from(&event);
-    let excess = message.encoded_len().saturating_sub(SOURCE_MESSAGE_LIMIT);
-    if excess == 0 {
-        return Ok(message);
-    }
-    Ok(shrunk(event, excess)?.into())
-}
-
-/// The event without its largest raw feedback values, at least `excess` bytes smaller if they allow it. The manifests
-/// whose values are left out say so.
-fn shrunk(mut event: Event, excess: usize) -> Result<Event, Error> {
-    let mut data: ManifestBundleStatus = event.json()?;
-    // (bytes, manifest, name)
-    let mut values: Vec<(usize, usize, String)> = Vec::new();
-    for (index, manifest) in data.resource_status.iter().enumerate() {
-        for value in &manifest.status_feedback.values {
-            if let FieldValue::JsonRaw(text) = &value.field_value {
-                values.push((text.len(), index, value.name.clone()));
-            }
-        }
-    }
-    values.sort_unstable_by(|a, b| b.cmp(a));
-    let mut saved = 0;
-    for (bytes, index, name) in values {
-        if saved >= excess {
-            break;
-        }
-        let Some(manifest) = data.resource_status.get_mut(index) else {
-            continue;
-        };
-        manifest
-            .status_feedback
-            .values
-            .retain(|value| value.name != name);
-        saved += bytes;
-        let note = format!(
-            "the value {name:?} of {bytes} bytes is left out: the event would be too large"
-        );
-        let condition = Condition {
-            type_: condition::STATUS_FEEDBACK_SYNCED.to_owned(),
-            status: ConditionStatus::False,
-            observed_generation: 0,
-            last_transition_time: event.time,
-            reason: reason::TOO_LARGE.to_owned(),
-            message: note,
-        };
-        manifest
-            .conditions
-            .retain(|other| other.type_ != condition.type_);
-        manifest.conditions.push(condition);
-    }
-    event.set_json(&data);
-    Ok(event)
+    Ok(server::status_for_source(status, spec)?.into())
 }

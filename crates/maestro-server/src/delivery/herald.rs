@@ -171,7 +171,11 @@ impl Herald {
                 Ok(Some(message)) => self.emit(sending, message).await?,
                 Ok(None) => flow.skipped(Way::Status, sending.kind, Skipped::Empty),
                 Err(error) => {
-                    flow.skipped(Way::Status, sending.kind, Skipped::Unreadable);
+                    let why = match &error {
+                        event_wire::Error::TooLarge { .. } => Skipped::TooLarge,
+                        _ => Skipped::Unreadable,
+                    };
+                    flow.skipped(Way::Status, sending.kind, why);
                     seldom!(
                         error,
                         source = %self.stream.source,

@@ -37,8 +37,10 @@ pub enum Skipped {
     Moved,
     /// It has nothing to say yet.
     Empty,
-    /// What is stored can't be read or is too large.
+    /// What is stored can't be read.
     Unreadable,
+    /// Its receiver couldn't take it, and nothing more can be left out of it.
+    TooLarge,
 }
 
 impl Skipped {
@@ -49,6 +51,7 @@ impl Skipped {
             Self::Moved => "moved",
             Self::Empty => "empty",
             Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
         }
     }
 }
@@ -217,7 +220,7 @@ impl Flow {
     /// An event was taken from a queue and not sent.
     pub fn skipped(&self, way: Way, event_type: &'static str, why: Skipped) {
         let status = match why {
-            Skipped::Unreadable => "error",
+            Skipped::Unreadable | Skipped::TooLarge => "error",
             _ => "skipped",
         };
         self.controller(way).count(event_type, status);

@@ -28,6 +28,7 @@ on_both!(
     statuses_are_ordered_by_sequence,
     a_status_resync_brings_what_differs,
     strangers_in_number_are_left_alone,
+    a_status_that_go_sources_could_not_receive_does_not_end_their_stream,
     bad_events_are_refused_and_nothing_is_stored,
     numbers_keep_their_digits,
 );
@@ -858,6 +859,44 @@ async fn a_status_too_large_for_go_loses_its_largest_values() {
     assert_eq!(names, ["medium", "small"]);
     assert_eq!(feedback["conditions"][0]["type"], "StatusFeedbackSynced");
     assert_eq!(feedback["conditions"][0]["reason"], "TooLarge");
+}
+
+async fn a_status_that_go_sources_could_not_receive_does_not_end_their_stream(config: Config) {
+    const GO_LIMIT: usize = 4 * 1024 * 1024;
+    let server = Server::start(config).await;
+    server.cluster("c1").await;
+    let (source, agent) = (server.source("s1").await, server.agent("c1").await);
+    let (mut statuses, mut specs) = (source.subscribe().await, agent.join(&[]).await);
+    source
+        .create("r1", "c1", &large_bundle(500_000))
+        .await
+        .unwrap();
+    let spec = specs.next().await;
+    let told = |bytes: usize| {
+        let mut conditions = condition("Applied", "True", 1);
+        conditions[0]["message"] = "x".repeat(bytes).into();
+        agent.status(&spec, &conditions)
+    };
+    agent.publish(told(3_900_000)).await.unwrap();
+    let status = statuses.next().await;
+    let size = status.event.data.as_ref().map_or(0, bytes::Bytes::len);
+    assert!((3_900_000..GO_LIMIT).contains(&size), "{size}");
+    assert!(status.data().get("manifestBundle").is_none());
+    assert_eq!(
+        status.condition("StatusFeedbackSynced").as_deref(),
+        Some("False")
+    );
+    // Nothing can be left out of this one; the next is told again.
+    agent.publish(told(4_150_000)).await.unwrap();
+    statuses.silence(Duration::from_millis(500)).await;
+    let url = format!("http://{}/metrics", server.addresses.metrics);
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains(r#"delivery_skipped_events_total{direction="status",reason="too_large"} 1"#),
+        "{text}"
+    );
+    agent.publish(told(10)).await.unwrap();
+    assert!(statuses.next().await.data()["manifestBundle"].is_object());
 }
 
 /// Numbers that 64-bit floats don't hold, or that lose their last digit in a tree of JSON values.

@@ -1,96 +1,169 @@
 //! Status events that Go sources can still receive.
 //!
 //! Their gRPC library takes messages of at most 4 MiB and ends the stream at a larger one. A status event carries feedback
-//! values (up to 1 MiB each) and the whole bundle, so it can grow beyond that. Then raw JSON values are left out, the largest first,
-//! and a condition says so.
+//! values (up to 1 MiB each) and the whole bundle, so it can grow beyond that. Then things are left out until it fits, and a
+//! condition says so: raw JSON values, the largest first; the bundle; all other values. The end of a resource is told
+//! whatever it takes: its last words are cut down to the fact. What is still too large then can't be sent.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use manifestwork::{
     Condition, FieldValue, ManifestCondition, conditions,
-    constants::{condition::STATUS_FEEDBACK_SYNCED, reason::TOO_LARGE},
+    constants::{
+        condition::{DELETED, STATUS_FEEDBACK_SYNCED},
+        reason::TOO_LARGE,
+    },
 };
+use prost::Message as _;
 
-use crate::{Attribute, Error, Event, payload::ManifestBundleStatus};
+use crate::{Error, Event, payload::ManifestBundleStatus, proto};
 
-/// Most bytes of a status event on its way to a source: 4 MiB less 64 KiB for framing and small attributes.
+/// Most bytes of a status event on its way to a source: 4 MiB less 64 KiB for framing.
 pub const MAX_STATUS_EVENT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
-/// Leaves out raw feedback values until the event takes at most `limit` bytes. Tells whether anything was left out.
+/// Values that a condition names, at most; the others are counted.
+const NAMED: usize = 8;
+/// Characters of a name that are shown.
+const NAME_SHOWN: usize = 64;
+/// Bytes that the condition of a manifest takes, roughly: a value that is smaller isn't worth it.
+const CONDITION: usize = 300;
+
+/// Leaves things out until the event takes at most `limit` bytes on the wire. Tells whether anything was left out.
 ///
 /// # Errors
-/// Data that isn't the JSON of a status.
+/// Data that isn't the JSON of a status; [`Error::TooLarge`] when nothing more can be left out.
 pub fn fit(event: &mut Event, limit: usize) -> Result<bool, Error> {
-    let size = size(event);
-    if size <= limit {
+    let Some(excess) = excess(event, limit) else {
         return Ok(false);
-    }
+    };
     let mut status: ManifestBundleStatus = event.json()?;
-    let mut excess = size - limit;
+    let now = event.time.unwrap_or_default();
+    let is_raw = |value: &FieldValue| matches!(value, FieldValue::JsonRaw(_));
+    leave_out_values(&mut status, excess, is_raw, now);
+    if try_with(event, &status, limit).is_none() {
+        return Ok(true);
+    }
+    if let Some(bundle) = status.manifest_bundle.take() {
+        let bytes = serde_json::to_vec(&bundle).map_or(0, |text| text.len());
+        note(
+            &mut status.conditions,
+            &left_out("manifestBundle", bytes),
+            now,
+        );
+    }
+    let Some(excess) = try_with(event, &status, limit) else {
+        return Ok(true);
+    };
+    leave_out_values(&mut status, excess, |_| true, now);
+    let Some(mut excess) = try_with(event, &status, limit) else {
+        return Ok(true);
+    };
+    if conditions::is_true(&status.conditions, DELETED) {
+        status.resource_status.clear();
+        status.conditions.retain(|one| one.type_ == DELETED);
+        match try_with(event, &status, limit) {
+            None => return Ok(true),
+            Some(still) => excess = still,
+        }
+    }
+    Err(Error::TooLarge {
+        size: limit + excess,
+        limit,
+    })
+}
+
+/// How far an event is beyond the limit.
+fn excess(event: &Event, limit: usize) -> Option<usize> {
+    let size = proto::CloudEvent::from(event).encoded_len();
+    size.checked_sub(limit).filter(|excess| *excess > 0)
+}
+
+fn try_with(event: &mut Event, status: &ManifestBundleStatus, limit: usize) -> Option<usize> {
+    event.set_json(status);
+    excess(event, limit)
+}
+
+/// Takes the largest of such values out, until they make up for `excess` bytes.
+fn leave_out_values(
+    status: &mut ManifestBundleStatus,
+    excess: usize,
+    wanted: impl Fn(&FieldValue) -> bool,
+    now: Timestamp,
+) {
     let mut values: Vec<(usize, usize, usize)> = Vec::new();
     for (manifest_index, manifest) in status.resource_status.iter().enumerate() {
         for (value_index, value) in manifest.status_feedback.values.iter().enumerate() {
-            if let FieldValue::JsonRaw(text) = &value.field_value {
-                values.push((text.len(), manifest_index, value_index));
+            if wanted(&value.field_value) {
+                values.push((size(&value.field_value), manifest_index, value_index));
             }
         }
     }
     values.sort_unstable_by_key(|value| std::cmp::Reverse(*value));
-    let mut dropped: Vec<(usize, usize)> = Vec::new();
-    for (length, manifest_index, value_index) in values {
-        if excess == 0 {
+    let mut saved = 0;
+    let mut costs = 0;
+    let mut dropped: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (bytes, manifest, value) in values {
+        if saved >= excess + costs {
             break;
         }
+        let of_manifest = dropped.entry(manifest).or_default();
+        if of_manifest.is_empty() {
+            costs += CONDITION;
+        }
+        of_manifest.insert(value);
         // Inside a JSON string the text takes at least its own length.
-        excess = excess.saturating_sub(length);
-        dropped.push((manifest_index, value_index));
+        saved += bytes;
     }
-    if dropped.is_empty() {
-        return Ok(false);
-    }
-    let now = event.time.unwrap_or_default();
-    // From the back, so that the remaining indexes stay right.
-    dropped.sort_unstable_by(|one, other| other.cmp(one));
-    for (manifest_index, value_index) in dropped {
-        if let Some(manifest) = status.resource_status.get_mut(manifest_index) {
-            leave_out(manifest, value_index, now);
+    for (index, values) in dropped {
+        if let Some(manifest) = status.resource_status.get_mut(index) {
+            leave_out(manifest, &values, now);
         }
     }
-    event.set_json(&status);
-    Ok(true)
 }
 
-fn leave_out(manifest: &mut ManifestCondition, index: usize, now: Timestamp) {
-    let value = manifest.status_feedback.values.remove(index);
-    let earlier = conditions::find(&manifest.conditions, STATUS_FEEDBACK_SYNCED)
+fn leave_out(manifest: &mut ManifestCondition, indexes: &BTreeSet<usize>, now: Timestamp) {
+    let all = std::mem::take(&mut manifest.status_feedback.values);
+    let mut words = Vec::new();
+    let (mut more, mut more_bytes) = (0, 0);
+    for (index, value) in all.into_iter().enumerate() {
+        if !indexes.contains(&index) {
+            manifest.status_feedback.values.push(value);
+            continue;
+        }
+        let bytes = size(&value.field_value);
+        if words.len() < NAMED {
+            let name: String = value.name.chars().take(NAME_SHOWN).collect();
+            words.push(left_out(&name, bytes));
+        } else {
+            more += 1;
+            more_bytes += bytes;
+        }
+    }
+    if more > 0 {
+        words.push(left_out(&format!("{more} more values"), more_bytes));
+    }
+    note(&mut manifest.conditions, &words.join("; "), now);
+}
+
+fn left_out(what: &str, bytes: usize) -> String {
+    format!("{what} left out, {bytes} bytes: the status would be too large to deliver")
+}
+
+fn note(to: &mut Vec<Condition>, words: &str, now: Timestamp) {
+    let earlier = conditions::find(to, STATUS_FEEDBACK_SYNCED)
         .filter(|condition| condition.reason == TOO_LARGE)
         .map(|condition| format!("{}; ", condition.message))
         .unwrap_or_default();
-    let length = match &value.field_value {
-        FieldValue::JsonRaw(text) => text.len(),
-        _ => 0,
-    };
-    let message = format!(
-        "{earlier}{} left out, {length} bytes: the status would be too large to deliver",
-        value.name
-    );
-    conditions::set(
-        &mut manifest.conditions,
-        Condition::new(STATUS_FEEDBACK_SYNCED, false, TOO_LARGE, message),
-        now,
-    );
+    let message = format!("{earlier}{words}");
+    let condition = Condition::new(STATUS_FEEDBACK_SYNCED, false, TOO_LARGE, message);
+    conditions::set(to, condition, now);
 }
 
-/// Bytes that the event takes, without the few of its framing.
-fn size(event: &Event) -> usize {
-    let text = |attribute: &Attribute| match attribute {
-        Attribute::String(text) | Attribute::Uri(text) | Attribute::UriRef(text) => text.len(),
-        Attribute::Bytes(bytes) => bytes.len(),
-        _ => 16,
-    };
-    let attributes: usize = event
-        .extensions
-        .iter()
-        .map(|(name, value)| name.len() + text(value))
-        .sum();
-    attributes + event.data.as_ref().map_or(0, bytes::Bytes::len)
+fn size(value: &FieldValue) -> usize {
+    match value {
+        FieldValue::JsonRaw(text) | FieldValue::String(text) => text.len(),
+        FieldValue::Other(value) => value.to_string().len(),
+        FieldValue::Integer(_) | FieldValue::Boolean(_) => 0,
+    }
 }
