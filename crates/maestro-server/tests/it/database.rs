@@ -444,11 +444,9 @@ async fn f20b_rows_of_a_go_server_are_delivered() {
         .await
         .unwrap();
     created.commit().await.unwrap();
-    let spec = specs.next().await;
-    assert_eq!(
-        (spec.id.as_str(), spec.action().as_str()),
-        ("g1", "create_request")
-    );
+    // A slow machine may be reminded of the first one meanwhile.
+    let spec = specs.until(|event| event.id == "g1").await;
+    assert_eq!(spec.action().as_str(), "create_request");
     assert_eq!(spec.metadata.as_ref().unwrap()["name"], "g1");
     assert_eq!(spec.data(), bundle(&[config_map("a")]));
     // And one whose event got lost between two statements.
