@@ -11,6 +11,7 @@ mod away;
 mod changing;
 mod executors;
 mod listing;
+mod other_ids;
 mod peer;
 mod security;
 mod watching;
