@@ -145,9 +145,22 @@ impl Works {
     /// Follows works: first what is there, then every change, over reconnects. See [`crate::watch`].
     ///
     /// Must be called within a Tokio runtime. Nothing is connected for works that nobody watches.
+    ///
+    /// What can never be had is told as [`WatchEvent::Interrupted`](crate::WatchEvent::Interrupted) with class
+    /// [`Error::Invalid`], and the watch ends: a consumer or a name that can't exist, or a name among the works of all consumers.
     #[must_use]
     pub fn watch(&self, options: WatchOptions) -> Watch {
         Watch::start(self.clone(), options)
+    }
+
+    /// Whether a watch can ever work, as far as that is known without a server.
+    pub(crate) fn can_watch(&self, options: &WatchOptions) -> Result<(), Error> {
+        self.scope()?;
+        if let Some(name) = &options.name {
+            self.id(name)?;
+            quotable(NAME, name)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -6,7 +6,7 @@ use manifestwork::ManifestWork;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    WatchError, WatchEvent, WatchOptions,
+    MIN_RELIST, WatchError, WatchEvent, WatchOptions,
     feed::{Feed, Member},
     mailbox::{Gap, Interest},
     tracker::{Heard, Tracker},
@@ -90,10 +90,11 @@ impl Round<'_> {
         self.output.send(WatchEvent::Synced).await?;
         backoff.reset();
         tracing::debug!("watch synced");
+        // Longer than clocks can tell is never.
         let due = self
             .options
             .relist_every
-            .map(|every| Instant::now() + every);
+            .and_then(|every| Instant::now().checked_add(every.max(MIN_RELIST)));
         loop {
             let work = self.member.next(self.subscription);
             let work = match due {

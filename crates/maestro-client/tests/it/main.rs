@@ -13,6 +13,7 @@ mod executors;
 mod listing;
 mod other_ids;
 mod peer;
+mod refusals;
 mod security;
 mod watching;
 
