@@ -4,7 +4,7 @@ mod connector;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use event_wire::{
@@ -22,7 +22,7 @@ use tonic::{
 
 use crate::{
     Config, Error, Token,
-    backoff::{Backoff, LONGEST_UNREACHABLE},
+    backoff::{Backoff, Deadline, LONGEST_UNREACHABLE},
     error::from_status,
     token::TokenSource,
 };
@@ -73,7 +73,7 @@ impl Grpc {
     /// While the server can't be reached the same event is sent again; servers tell a repeated event by its id.
     pub(crate) async fn publish(&self, event: &Event, name: &str) -> Result<Published, Failure> {
         let message = CloudEvent::from(event);
-        let deadline = Instant::now() + self.config.wait_for_server;
+        let deadline = Deadline::after(self.config.wait_for_server);
         let mut backoff = Backoff::default();
         let mut repeated = false;
         let mut token_was_refused = false;
@@ -90,7 +90,7 @@ impl Grpc {
                 }
             }
             let wait = backoff.next(LONGEST_UNREACHABLE);
-            if !matches!(error, Error::Unavailable { .. }) || Instant::now() + wait > deadline {
+            if !matches!(error, Error::Unavailable { .. }) || !deadline.allows(wait) {
                 return Err(Failure { error, repeated });
             }
             repeated |= reached;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     Config, Error, Tls,
-    backoff::{Backoff, LONGEST_UNREACHABLE},
+    backoff::{Backoff, Deadline, LONGEST_UNREACHABLE},
     error::from_http,
     token::TokenSource,
 };
@@ -92,7 +92,7 @@ impl Rest {
     ///
     /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
-        let deadline = Instant::now() + self.config.wait_for_server;
+        let deadline = Deadline::after(self.config.wait_for_server);
         let repeatable = matches!(call.method, Method::GET | Method::DELETE);
         let mut backoff = Backoff::default();
         let mut token_was_refused = false;
@@ -111,7 +111,7 @@ impl Rest {
             }
             let again = matches!(error, Error::Unavailable { .. }) && (repeatable || !reached);
             let wait = backoff.next(LONGEST_UNREACHABLE);
-            if !again || Instant::now() + wait > deadline {
+            if !again || !deadline.allows(wait) {
                 return Err(error);
             }
             tracing::debug!(error = %error, ?wait, "REST call will be repeated");
