@@ -254,15 +254,16 @@ impl Reader {
 
     /// Opens the subscription and hands out what it brings until it ends.
     async fn subscription(&self) -> Result<Infallible, Error> {
-        let grpc = &self.client.shared.grpc;
-        let silence = self.client.shared.config.server_healthiness_timeout;
+        let shared = &self.client.shared;
+        let grpc = &shared.grpc;
+        let silence = shared.config.server_healthiness_timeout;
         let mut stream = grpc.subscribe().await?;
         self.tell(|state| state.set_link(Link::Open));
         tracing::debug!("subscribed");
         loop {
             let message = next_message(&mut stream, silence)
                 .await
-                .inspect_err(|_| grpc.forget_connection())?;
+                .inspect_err(|_| shared.forget_connections())?;
             let message = message
                 .map_err(|status| grpc.subscription_ended(&status))?
                 .ok_or_else(|| grpc.subscription_ended(&ended()))?;

@@ -10,6 +10,7 @@ mod fake;
 mod away;
 mod changing;
 mod executors;
+mod half_open;
 mod listing;
 mod other_ids;
 mod peer;
