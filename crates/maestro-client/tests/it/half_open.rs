@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maestro_client::{Client, Config, Error, WatchOptions};
+use maestro_client::{Client, Config, Error, WatchEvent, WatchOptions};
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -174,5 +174,30 @@ async fn f45_a_watch_that_leaves_a_silent_connection_lists_on_a_new_one() {
         left.elapsed() < Duration::from_secs(6),
         "listed after {:?}",
         left.elapsed()
+    );
+}
+
+/// A proxy takes every connection, also those to a server that has just died.
+#[tokio::test]
+async fn f45_a_subscription_that_nobody_answers_is_opened_anew_soon() {
+    let fake = Fake::start().await;
+    let balancer = Balancer::start(fake.grpc).await;
+    balancer.swallow_next();
+    let client = Client::new(Config {
+        grpc_address: balancer.address.to_string(),
+        ..config(&fake)
+    })
+    .unwrap();
+    let began = Instant::now();
+    let mut watch = client.works("c1").watch(WatchOptions::default());
+    let Some(WatchEvent::Interrupted(why)) = watch.next_event().await else {
+        panic!("nobody answered")
+    };
+    assert_eq!(why.0.status_reason(), "Timeout");
+    assert_eq!(next(&mut watch).await, "synced");
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "subscribed after {:?}",
+        began.elapsed()
     );
 }
