@@ -115,6 +115,19 @@ pub fn update_of(existing: &ManifestWork, desired: &ManifestWork) -> ManifestWor
 /// True if two works ask for the same: spec, labels, and annotations except log tracing.
 #[must_use]
 pub fn same_content(one: &ManifestWork, other: &ManifestWork) -> bool {
+    one.spec.executor == other.spec.executor && same_but_executor(one, other)
+}
+
+/// Whether nothing but the executor of the desired work makes it another, while the existing one shows none: some servers never
+/// show it.
+pub(crate) fn only_executor_differs(existing: &ManifestWork, desired: &ManifestWork) -> bool {
+    existing.spec.executor.is_none()
+        && desired.spec.executor.is_some()
+        && same_but_executor(existing, desired)
+}
+
+/// As [`same_content`], whoever the executors are.
+pub(crate) fn same_but_executor(one: &ManifestWork, other: &ManifestWork) -> bool {
     let annotations = |work: &ManifestWork| {
         let mut annotations = own_annotations(&work.metadata);
         annotations.retain(|key, _| !key.starts_with(LOG_TRACING_PREFIX));
@@ -190,6 +203,7 @@ fn own_annotations(metadata: &ObjectMeta) -> std::collections::BTreeMap<String, 
     annotations
 }
 
+/// Equality of everything but the executor.
 fn same_spec(one: &Spec, other: &Spec) -> bool {
     let manifests = |spec: &Spec| {
         spec.workload
@@ -198,8 +212,7 @@ fn same_spec(one: &Spec, other: &Spec) -> bool {
             .map(manifestwork::Manifest::to_value)
             .collect::<Vec<_>>()
     };
-    one.executor == other.executor
-        && one.manifest_configs == other.manifest_configs
+    one.manifest_configs == other.manifest_configs
         && delete_option(one) == delete_option(other)
         && one.workload.manifests.len() == other.workload.manifests.len()
         && (one.workload.manifests == other.workload.manifests

@@ -1,7 +1,7 @@
 //! Works of one consumer or of all.
 //!
-//! Reading order: here what is read, [`named`] (whatever the ids are), [`walk`] (page by page), [`change`] (create, patch, apply,
-//! edit), [`delete`] (one, or by label), [`retry`] (again after a conflict).
+//! Reading order: here what is read, [`named`] (whatever the ids are), [`walk`] (page by page), [`whole`] (with its
+//! executor), [`change`] (create, patch, apply, edit), [`delete`] (one, or by label), [`retry`] (again after a conflict).
 //!
 //! Every call is bounded: by [`Config::request_timeout`](crate::Config::request_timeout) for each request, and by
 //! [`Config::wait_for_server`](crate::Config::wait_for_server) for a server that can't be reached.
@@ -16,6 +16,7 @@ mod delete;
 mod named;
 mod retry;
 mod walk;
+mod whole;
 
 use manifestwork::{ManifestWork, ids};
 

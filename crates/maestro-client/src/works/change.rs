@@ -7,7 +7,6 @@ use super::{Works, retry::retry_on_conflict};
 use crate::{
     Error, Patch,
     backoff::{self, Backoff},
-    executors,
     grpc::Failure,
     patch, plan,
 };
@@ -49,35 +48,6 @@ impl Applied {
 // === impl Works ===
 
 impl Works {
-    /// A work of which a part will be changed: everything else must be as the server has it.
-    async fn get_whole(&self, name: &str) -> Result<ManifestWork, Error> {
-        let bundle = self.bundle(name).await?;
-        let executors = &self.client.shared.executors;
-        // Whoever tells the source tells the executor as well.
-        let told = bundle.executor.is_some() || bundle.source.is_some();
-        let reported = bundle.status.is_some();
-        let mut work = self.with_executor(bundle);
-        if told || executors.of(&work).is_some() {
-            return Ok(work);
-        }
-        let learnt = if reported {
-            executors::by_report(&self.client, &work).await
-        } else {
-            None
-        };
-        match learnt {
-            Some(executor) => {
-                work.spec.executor = executor;
-                executors.remember(&work, work.metadata.generation);
-            }
-            None => tracing::warn!(
-                manifestwork = name,
-                "the server doesn't tell whether the work has an executor; a change leaves it without"
-            ),
-        }
-        Ok(work)
-    }
-
     /// Creates a work. The answer has its id and version 1.
     ///
     /// # Errors
@@ -95,9 +65,10 @@ impl Works {
                 error: error @ Error::AlreadyExists { .. },
                 repeated: true,
             }) => {
-                let found = self.in_consumer(&sent).get(&sent.metadata.name).await?;
-                if found.metadata.generation == 1 && plan::same_content(&found, &sent) {
-                    Ok(found)
+                let found = self.in_consumer(&sent).read(&sent.metadata.name).await?;
+                if found.work.metadata.generation == 1 && found.is(&sent) {
+                    self.client.shared.executors.remember(&sent, 1);
+                    Ok(as_sent(found.work, sent))
                 } else {
                     Err(error)
                 }
@@ -139,6 +110,9 @@ impl Works {
     /// A work with a generation must be based on the version that the server has, otherwise it is a conflict; without one, the
     /// last to apply wins.
     ///
+    /// Where the server doesn't show executors, and this client hasn't seen the work before, a report is asked for if all else is
+    /// equal and the work names one. That an executor is to be taken away isn't noticed there: [`Works::replace`] does it.
+    ///
     /// # Errors
     /// A conflict, a rule broken, its consumer isn't registered, it is being deleted, or the call failed.
     ///
@@ -155,12 +129,13 @@ impl Works {
         } else {
             1
         };
-        retry_on_conflict(tries, || works.apply_once(work)).await
+        // On the heap: it is all changes in one, and every future of a caller would be as large as it.
+        retry_on_conflict(tries, || Box::pin(works.apply_once(work))).await
     }
 
     async fn apply_once(&self, work: &ManifestWork) -> Result<Applied, Error> {
-        let existing = match self.get(&work.metadata.name).await {
-            Ok(existing) => existing,
+        let mut read = match self.read(&work.metadata.name).await {
+            Ok(read) => read,
             Err(Error::NotFound { .. }) if work.metadata.generation == 0 => {
                 return match self.create(work).await {
                     Ok(created) => Ok(Applied::Created(created)),
@@ -177,6 +152,10 @@ impl Works {
             }
             Err(error) => return Err(error),
         };
+        if !read.whole && plan::only_executor_differs(&read.work, work) {
+            self.learn(&mut read).await;
+        }
+        let existing = read.work;
         match plan::step(&existing, work)? {
             plan::Step::Unchanged => Ok(Applied::Unchanged(existing)),
             plan::Step::Update(update) => Ok(Applied::Updated(
@@ -263,10 +242,14 @@ impl Works {
                 error: error @ Error::Conflict { .. },
                 repeated: true,
             }) => {
-                let found = self.in_consumer(&update).get(&update.metadata.name).await?;
-                let ours =
-                    found.metadata.generation == base + 1 && plan::same_content(&found, &update);
-                if ours { Ok(found) } else { Err(error) }
+                let works = self.in_consumer(&update);
+                let found = works.read(&update.metadata.name).await?;
+                if found.work.metadata.generation == base + 1 && found.is(&update) {
+                    self.client.shared.executors.remember(&update, base + 1);
+                    Ok(as_sent(found.work, update))
+                } else {
+                    Err(error)
+                }
             }
             Err(failure) => Err(failure.error),
         }
@@ -298,6 +281,13 @@ impl Works {
         }
         Ok(())
     }
+}
+
+/// What the server has of a work that we have sent; it may not show the executor.
+fn as_sent(found: ManifestWork, sent: ManifestWork) -> ManifestWork {
+    let mut work = found;
+    work.spec.executor = sent.spec.executor;
+    work
 }
 
 fn at_version(mut work: ManifestWork, version: i64) -> ManifestWork {
