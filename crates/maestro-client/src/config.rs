@@ -60,7 +60,7 @@ pub struct Keepalive {
 pub enum Token {
     /// The token itself.
     Literal(String),
-    /// A file that holds it, read again as it is rotated.
+    /// A file that holds it, read again as it is rotated. While it can't be read the last token stays in use.
     File(PathBuf),
 }
 
