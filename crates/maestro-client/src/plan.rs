@@ -91,7 +91,34 @@ fn not_deleting(existing: &ManifestWork) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a change of what updates leave out: it would be lost without a word.
+pub(crate) fn same_keepers(existing: &ManifestWork, desired: &ManifestWork) -> Result<(), Error> {
+    let (before, after) = (&existing.metadata, &desired.metadata);
+    let owners = |metadata: &ObjectMeta| {
+        let names = metadata.owner_references.iter().map(|owner| &owner.name);
+        names.cloned().collect::<Vec<_>>().join(",")
+    };
+    let mut fields = Vec::new();
+    let mut refuse = |path: &str, value: &str| {
+        let why = "can't be changed: updates leave it out, because agents would keep it on their copy, where nobody removes it";
+        fields.push(validate::FieldError::invalid(path, value, why));
+    };
+    if before.finalizers != after.finalizers {
+        refuse("metadata.finalizers", &after.finalizers.join(","));
+    }
+    if before.owner_references != after.owner_references {
+        refuse("metadata.ownerReferences", &owners(after));
+    }
+    if fields.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(&before.name, fields))
+    }
+}
+
 /// The event's work for an update: identity and version of the existing work, content of the desired one.
+///
+/// Finalizers and owner references are left out, as in [`new_work`], also those of the existing work.
 #[must_use]
 pub fn update_of(existing: &ManifestWork, desired: &ManifestWork) -> ManifestWork {
     let metadata = &existing.metadata;

@@ -50,6 +50,8 @@ impl Applied {
 impl Works {
     /// Creates a work. The answer has its id and version 1.
     ///
+    /// Finalizers and owner references are left out: agents would keep them on their copy, where nobody removes them.
+    ///
     /// # Errors
     /// It exists, breaks a rule, its consumer isn't registered, or the call failed.
     ///
@@ -86,6 +88,9 @@ impl Works {
     /// Changes a part of a work. The change is based on the version that is read first, unless the patch names
     /// another in `metadata.generation` (0 asks for no check).
     ///
+    /// An update leaves out finalizers and owner references, also those that another client had given the work. A patch that changes
+    /// them is refused.
+    ///
     /// # Errors
     /// Not found, a conflict, it is being deleted, a patch that can't be applied, a rule broken, or the call failed.
     ///
@@ -94,6 +99,7 @@ impl Works {
     pub async fn patch(&self, name: &str, patch: &Patch) -> Result<ManifestWork, Error> {
         let existing = self.get_whole(name).await?;
         let patched = patch::apply(&existing, patch)?;
+        plan::same_keepers(&existing, &patched)?;
         let mut update = plan::update_of(&existing, &patched);
         update.metadata.generation = patched.metadata.generation;
         if plan::same_content(&existing, &update)
@@ -108,7 +114,7 @@ impl Works {
     /// Makes the server have this work: creates it, updates it, or finds that nothing is to be done.
     ///
     /// A work with a generation must be based on the version that the server has, otherwise it is a conflict; without one, the
-    /// last to apply wins.
+    /// last to apply wins. Finalizers and owner references are left out, as in [`Works::create`].
     ///
     /// Where the server doesn't show executors, and this client hasn't seen the work before, a report is asked for if all else is
     /// equal and the work names one. That an executor is to be taken away isn't noticed there: [`Works::replace`] does it.
@@ -164,7 +170,8 @@ impl Works {
         }
     }
 
-    /// Sends a work as an update even if the server has the same. Agents get it again and report again.
+    /// Sends a work as an update even if the server has the same. Agents get it again and report again. Finalizers and owner
+    /// references are left out.
     ///
     /// # Errors
     /// Not found, a conflict, a rule broken, it is being deleted, or the call failed.
@@ -180,7 +187,8 @@ impl Works {
         self.update(update, existing.status).await
     }
 
-    /// Reads a work, changes it, writes it back; again on a fresh copy if somebody else was faster.
+    /// Reads a work, changes it, writes it back; again on a fresh copy if somebody else was faster. As with [`Works::patch`],
+    /// finalizers and owner references can't be changed.
     ///
     /// # Errors
     /// As [`Works::patch`]; a conflict only after [`CONFLICT_TRIES`] tries.
@@ -213,6 +221,7 @@ impl Works {
         let existing = self.get_whole(name).await?;
         let mut desired = existing.clone();
         change(&mut desired);
+        plan::same_keepers(&existing, &desired)?;
         desired.metadata.generation = existing.metadata.generation;
         match plan::step(&existing, &desired)? {
             plan::Step::Unchanged => Ok(existing),

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use maestro_client::{Error, Watch, WatchEvent, WatchOptions};
+use maestro_client::{Error, Patch, Watch, WatchEvent, WatchOptions};
+use serde_json::json;
 
-use crate::{DEADLINE, client, fake::Fake, watching::next};
+use crate::{DEADLINE, client, fake::Fake, watching::next, work};
 
 /// Why a watch ends.
 async fn why_it_ends(mut watch: Watch) -> Error {
@@ -62,4 +63,34 @@ async fn a_watch_rests_between_lists_even_if_it_is_told_not_to() {
         took >= Duration::from_millis(1900),
         "three lists in {took:?}"
     );
+}
+
+/// Updates leave them out, so that a change of them would be lost without a word.
+#[tokio::test]
+async fn a_change_of_finalizers_or_owners_is_refused() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}]);
+    for (patch, field) in [
+        (json!({"finalizers": ["example.com/mine"]}), "finalizers"),
+        (json!({"ownerReferences": owner}), "ownerReferences"),
+    ] {
+        let patch = Patch::Merge(json!({ "metadata": patch }));
+        let error = works.patch("w", &patch).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid { .. }) && error.to_string().contains(field),
+            "{error:?}"
+        );
+    }
+    let finalize = |work: &mut manifestwork::ManifestWork| {
+        work.metadata.finalizers.push("example.com/mine".into());
+    };
+    let error = works.edit("w", finalize).await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+    assert_eq!(fake.data().published.len(), 1, "nothing was sent");
+    // Whoever brings a whole work is told beforehand what is left out.
+    let mut whole = work("w", "1");
+    finalize(&mut whole);
+    works.apply(&whole).await.unwrap();
 }
