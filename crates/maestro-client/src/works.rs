@@ -1,7 +1,8 @@
 //! Works of one consumer or of all.
 //!
 //! Reading order: here what is read, [`named`] (whatever the ids are), [`walk`] (page by page), [`whole`] (with its
-//! executor), [`change`] (create, patch, apply, edit), [`delete`] (one, or by label), [`retry`] (again after a conflict).
+//! executor), [`change`] (create, patch, apply, edit), [`delete`] (one, or by label), [`retry`] (again after a conflict),
+//! [`question`] (where it is, and once more).
 //!
 //! Every call is bounded: by [`Config::request_timeout`](crate::Config::request_timeout) for each request, and by
 //! [`Config::wait_for_server`](crate::Config::wait_for_server) for a server that can't be reached.
@@ -14,6 +15,7 @@
 mod change;
 mod delete;
 mod named;
+mod question;
 mod retry;
 mod walk;
 mod whole;

@@ -5,7 +5,7 @@ use maestro_client::WatchOptions;
 use serde_json::json;
 
 use super::follower::Follower;
-use super::place::{Database, Place};
+use super::place::{Database, Place, is_foreign};
 
 on_both_databases!(a_work_with_an_id_of_its_own_is_followed_by_label_and_by_name);
 
@@ -57,4 +57,8 @@ async fn a_work_with_an_id_of_its_own_is_followed_by_label_and_by_name(database:
         !told.iter().any(|line| line.starts_with("D ")),
         "it was there all the time: {told:?}"
     );
+    if !is_foreign() {
+        let found = client.works("c1").explain("w").await.unwrap();
+        assert_eq!(found.id, own.id);
+    }
 }
