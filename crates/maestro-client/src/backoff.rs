@@ -1,6 +1,6 @@
 //! How long to wait before the next try.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// First wait.
 pub const FIRST: Duration = Duration::from_millis(200);
@@ -30,6 +30,22 @@ impl Backoff {
     }
 }
 
+/// Until when something is tried. A limit that is longer than clocks can tell is none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self(Instant::now().checked_add(limit))
+    }
+
+    /// Whether there is time for a wait.
+    pub(crate) fn allows(self, wait: Duration) -> bool {
+        self.0
+            .is_none_or(|end| wait < end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A number from 0 to 1; good enough to spread clients, not for secrets.
 fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher};
@@ -56,5 +72,13 @@ mod tests {
         assert!((0..100).all(|_| backoff.next(LONGEST_UNREACHABLE) <= longest));
         backoff.reset();
         assert!(backoff.next(LONGEST) <= FIRST);
+    }
+
+    #[test]
+    fn a_limit_may_be_longer_than_clocks_can_tell() {
+        assert!(Deadline::after(Duration::MAX).allows(LONGEST));
+        assert!(Deadline::after(LONGEST).allows(FIRST));
+        assert!(!Deadline::after(FIRST).allows(LONGEST));
+        assert!(!Deadline::after(Duration::ZERO).allows(Duration::ZERO));
     }
 }

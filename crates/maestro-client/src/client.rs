@@ -33,6 +33,16 @@ pub(crate) struct Shared {
     pub(crate) executors: Executors,
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// Calls connect anew: the server was silent on a connection, and the others lead the same way.
+    pub(crate) fn forget_connections(&self) {
+        self.grpc.forget_connection();
+        self.rest.forget_connections();
+    }
+}
+
 // === impl Client ===
 
 impl Client {

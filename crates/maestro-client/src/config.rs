@@ -28,7 +28,7 @@ pub struct Config {
     /// How long a watch may go without a heartbeat before it connects again; none means for ever. More than twice the
     /// server's interval (10 s). Default 20 s.
     pub server_healthiness_timeout: Option<Duration>,
-    /// Limit of one call. Default 30 s.
+    /// Limit of one request. Default 30 s. A read that has no answer after a third of it is made on another connection, too.
     pub request_timeout: Duration,
     /// How long a call waits for a server that can't be reached; 0 fails at once. Default 10 s.
     pub wait_for_server: Duration,
@@ -60,7 +60,7 @@ pub struct Keepalive {
 pub enum Token {
     /// The token itself.
     Literal(String),
-    /// A file that holds it, read again as it is rotated.
+    /// A file that holds it, read again as it is rotated. While it can't be read the last token stays in use.
     File(PathBuf),
 }
 

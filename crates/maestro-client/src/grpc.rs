@@ -4,7 +4,7 @@ mod connector;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use event_wire::{
@@ -22,7 +22,7 @@ use tonic::{
 
 use crate::{
     Config, Error, Token,
-    backoff::{Backoff, LONGEST_UNREACHABLE},
+    backoff::{Backoff, Deadline, LONGEST_UNREACHABLE},
     error::from_status,
     token::TokenSource,
 };
@@ -30,6 +30,9 @@ use connector::Connector;
 
 /// Bytes that a server may send on a subscription before we have taken them.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// How long the answer to a first subscription may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) struct Grpc {
     config: Arc<Config>,
@@ -73,7 +76,7 @@ impl Grpc {
     /// While the server can't be reached the same event is sent again; servers tell a repeated event by its id.
     pub(crate) async fn publish(&self, event: &Event, name: &str) -> Result<Published, Failure> {
         let message = CloudEvent::from(event);
-        let deadline = Instant::now() + self.config.wait_for_server;
+        let deadline = Deadline::after(self.config.wait_for_server);
         let mut backoff = Backoff::default();
         let mut repeated = false;
         let mut token_was_refused = false;
@@ -90,7 +93,7 @@ impl Grpc {
                 }
             }
             let wait = backoff.next(LONGEST_UNREACHABLE);
-            if !matches!(error, Error::Unavailable { .. }) || Instant::now() + wait > deadline {
+            if !matches!(error, Error::Unavailable { .. }) || !deadline.allows(wait) {
                 return Err(Failure { error, repeated });
             }
             repeated |= reached;
@@ -134,38 +137,37 @@ impl Grpc {
 
     /// Opens a subscription on a connection of its own. When this returns the server has registered it: whatever is stored
     /// from now on will be streamed.
-    pub(crate) async fn subscribe(&self) -> Result<tonic::Streaming<CloudEvent>, Error> {
+    ///
+    /// A proxy takes connections for a server that is dead, too, and then nothing comes. So the answer has a limit of its own, far
+    /// below that of silence; it doubles with each try that went `unanswered`, for servers that are only slow.
+    pub(crate) async fn subscribe(
+        &self,
+        unanswered: u32,
+    ) -> Result<tonic::Streaming<CloudEvent>, Error> {
         let address = &self.config.grpc_address;
-        let limit = self
-            .config
-            .server_healthiness_timeout
-            .unwrap_or(self.config.request_timeout);
-        let open = async {
-            let channel = self
-                .endpoint
-                .connect_with_connector(self.connector.clone().service())
-                .await
-                .map_err(|error| from_status(&Status::from_error(Box::new(error)), address, ""))?;
-            let request = self
-                .request(SubscriptionRequest {
-                    source: self.config.source_id.clone(),
-                    cluster_name: String::new(),
-                    data_type: MANIFEST_BUNDLES.to_owned(),
-                })
-                .await?;
-            let stream = CloudEventServiceClient::new(channel)
-                .max_decoding_message_size(self.config.max_message_size)
-                .subscribe(request)
-                .await
-                .map_err(|status| self.subscription_ended(&status))?;
-            Ok(stream.into_inner())
-        };
-        tokio::time::timeout(limit, open).await.unwrap_or_else(|_| {
-            Err(Error::Timeout {
+        let channel = self
+            .endpoint
+            .connect_with_connector(self.connector.clone().service())
+            .await
+            .map_err(|error| from_status(&Status::from_error(Box::new(error)), address, ""))?;
+        let request = self
+            .request(SubscriptionRequest {
+                source: self.config.source_id.clone(),
+                cluster_name: String::new(),
+                data_type: MANIFEST_BUNDLES.to_owned(),
+            })
+            .await?;
+        let mut client = CloudEventServiceClient::new(channel)
+            .max_decoding_message_size(self.config.max_message_size);
+        let limit = answer_limit(&self.config, unanswered);
+        match tokio::time::timeout(limit, client.subscribe(request)).await {
+            Ok(Ok(stream)) => Ok(stream.into_inner()),
+            Ok(Err(status)) => Err(self.subscription_ended(&status)),
+            Err(_) => Err(Error::Timeout {
                 address: address.clone(),
                 limit,
-            })
-        })
+            }),
+        }
     }
 
     /// Publishes connect anew: the server was silent on a connection of the same kind.
@@ -245,6 +247,16 @@ fn endpoint(config: &Config, tls: bool) -> Result<Endpoint, Error> {
     Ok(endpoint)
 }
 
+/// How long a subscription may go without an answer after so many that had none.
+fn answer_limit(config: &Config, unanswered: u32) -> Duration {
+    let most = config
+        .server_healthiness_timeout
+        .unwrap_or(config.request_timeout);
+    FIRST_ANSWER
+        .saturating_mul(1 << unanswered.min(10))
+        .min(most)
+}
+
 /// True if the call never left this machine.
 fn is_connect_error(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
@@ -268,4 +280,26 @@ pub(crate) fn longest_wait(error: &Error) -> Duration {
 /// A status for a stream that ended without one.
 pub(crate) fn ended() -> Status {
     Status::new(Code::Unavailable, "the server ended the subscription")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_server_gets_more_time_to_answer_each_time() {
+        let config = Config::default();
+        let limits = |config: &Config| [0, 1, 2, 99].map(|tries| answer_limit(config, tries));
+        assert_eq!(limits(&config), [5, 10, 20, 20].map(Duration::from_secs));
+        let unlimited = Config {
+            server_healthiness_timeout: None,
+            ..config.clone()
+        };
+        assert_eq!(limits(&unlimited), [5, 10, 20, 30].map(Duration::from_secs));
+        let hasty = Config {
+            server_healthiness_timeout: Some(Duration::from_secs(2)),
+            ..config
+        };
+        assert_eq!(limits(&hasty), [2; 4].map(Duration::from_secs));
+    }
 }

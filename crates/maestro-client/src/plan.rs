@@ -91,7 +91,34 @@ fn not_deleting(existing: &ManifestWork) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a change of what updates leave out: it would be lost without a word.
+pub(crate) fn same_keepers(existing: &ManifestWork, desired: &ManifestWork) -> Result<(), Error> {
+    let (before, after) = (&existing.metadata, &desired.metadata);
+    let owners = |metadata: &ObjectMeta| {
+        let names = metadata.owner_references.iter().map(|owner| &owner.name);
+        names.cloned().collect::<Vec<_>>().join(",")
+    };
+    let mut fields = Vec::new();
+    let mut refuse = |path: &str, value: &str| {
+        let why = "can't be changed: updates leave it out, because agents would keep it on their copy, where nobody removes it";
+        fields.push(validate::FieldError::invalid(path, value, why));
+    };
+    if before.finalizers != after.finalizers {
+        refuse("metadata.finalizers", &after.finalizers.join(","));
+    }
+    if before.owner_references != after.owner_references {
+        refuse("metadata.ownerReferences", &owners(after));
+    }
+    if fields.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(&before.name, fields))
+    }
+}
+
 /// The event's work for an update: identity and version of the existing work, content of the desired one.
+///
+/// Finalizers and owner references are left out, as in [`new_work`], also those of the existing work.
 #[must_use]
 pub fn update_of(existing: &ManifestWork, desired: &ManifestWork) -> ManifestWork {
     let metadata = &existing.metadata;
@@ -115,6 +142,19 @@ pub fn update_of(existing: &ManifestWork, desired: &ManifestWork) -> ManifestWor
 /// True if two works ask for the same: spec, labels, and annotations except log tracing.
 #[must_use]
 pub fn same_content(one: &ManifestWork, other: &ManifestWork) -> bool {
+    one.spec.executor == other.spec.executor && same_but_executor(one, other)
+}
+
+/// Whether nothing but the executor of the desired work makes it another, while the existing one shows none: some servers never
+/// show it.
+pub(crate) fn only_executor_differs(existing: &ManifestWork, desired: &ManifestWork) -> bool {
+    existing.spec.executor.is_none()
+        && desired.spec.executor.is_some()
+        && same_but_executor(existing, desired)
+}
+
+/// As [`same_content`], whoever the executors are.
+pub(crate) fn same_but_executor(one: &ManifestWork, other: &ManifestWork) -> bool {
     let annotations = |work: &ManifestWork| {
         let mut annotations = own_annotations(&work.metadata);
         annotations.retain(|key, _| !key.starts_with(LOG_TRACING_PREFIX));
@@ -190,6 +230,7 @@ fn own_annotations(metadata: &ObjectMeta) -> std::collections::BTreeMap<String, 
     annotations
 }
 
+/// Equality of everything but the executor.
 fn same_spec(one: &Spec, other: &Spec) -> bool {
     let manifests = |spec: &Spec| {
         spec.workload
@@ -198,8 +239,7 @@ fn same_spec(one: &Spec, other: &Spec) -> bool {
             .map(manifestwork::Manifest::to_value)
             .collect::<Vec<_>>()
     };
-    one.executor == other.executor
-        && one.manifest_configs == other.manifest_configs
+    one.manifest_configs == other.manifest_configs
         && delete_option(one) == delete_option(other)
         && one.workload.manifests.len() == other.workload.manifests.len()
         && (one.workload.manifests == other.workload.manifests

@@ -1,40 +1,50 @@
 //! Calls to the REST API: retries while the server can't be reached, bounded bodies, errors by class.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+mod pool;
 
-use arc_swap::ArcSwap;
+use std::{sync::Arc, time::Duration};
+
 use event_wire::{attribute::name, trace::TraceContext};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use service_runtime::tls;
-use std::sync::Arc;
 
 use crate::{
-    Config, Error, Tls,
-    backoff::{Backoff, LONGEST_UNREACHABLE},
+    Config, Error,
+    backoff::{Backoff, Deadline, LONGEST_UNREACHABLE},
     error::from_http,
     token::TokenSource,
 };
+use pool::Pool;
 
 /// Path of the API below the base URL.
 const API: &str = "/api/maestro/v1";
-/// How often changed TLS files are looked for.
-const TLS_RELOAD: Duration = Duration::from_secs(30);
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an error body that are read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
+/// A connection without an answer is taken for dead after the time of a read divided by this.
+const PATIENCE: u32 = 3;
 
 pub(crate) struct Rest {
     config: Arc<Config>,
     base: String,
-    http: ArcSwap<reqwest::Client>,
-    tls: Option<(tls::Client, Mutex<Instant>)>,
+    pool: Pool,
     token: Arc<TokenSource>,
 }
+
+/// The head of an answer.
+struct Answer {
+    response: reqwest::Response,
+    way: Way,
+}
+
+/// How a call goes.
+struct Way {
+    http: Arc<reqwest::Client>,
+    /// When all of the answer must be here.
+    deadline: Deadline,
+}
+
+/// A call without an answer; the flag tells whether the server may have seen it.
+type Unanswered = (Error, bool);
 
 /// One call: what, and about which thing (for errors).
 pub(crate) struct Call<'a> {
@@ -51,30 +61,18 @@ pub(crate) struct Call<'a> {
 
 impl Rest {
     pub(crate) fn new(config: Arc<Config>, token: Arc<TokenSource>) -> Result<Self, Error> {
-        // reqwest asks for a provider even for plain HTTP.
-        service_runtime::install_crypto_provider();
-        let tls = if config.rest_is_tls() {
-            let files: Tls = config
-                .rest_tls
-                .clone()
-                .or_else(|| config.grpc_tls.clone())
-                .unwrap_or_default();
-            let tls = tls::Client::load(files).map_err(|error| Error::Config {
-                message: format!("TLS for REST: {error}"),
-            })?;
-            Some((tls, Mutex::new(Instant::now())))
-        } else {
-            None
-        };
-        let http = build(&config, tls.as_ref().map(|(tls, _)| tls))?;
         let base = format!("{}{API}", config.rest_url.trim_end_matches('/'));
         Ok(Self {
+            pool: Pool::new(Arc::clone(&config))?,
             config,
             base,
-            http: ArcSwap::from_pointee(http),
-            tls,
             token,
         })
+    }
+
+    /// New calls connect anew: the server was silent on another connection.
+    pub(crate) fn forget_connections(&self) {
+        self.pool.renew();
     }
 
     /// Makes the call and reads the JSON answer.
@@ -92,7 +90,7 @@ impl Rest {
     ///
     /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
-        let deadline = Instant::now() + self.config.wait_for_server;
+        let deadline = Deadline::after(self.config.wait_for_server);
         let repeatable = matches!(call.method, Method::GET | Method::DELETE);
         let mut backoff = Backoff::default();
         let mut token_was_refused = false;
@@ -111,7 +109,7 @@ impl Rest {
             }
             let again = matches!(error, Error::Unavailable { .. }) && (repeatable || !reached);
             let wait = backoff.next(LONGEST_UNREACHABLE);
-            if !again || Instant::now() + wait > deadline {
+            if !again || !deadline.allows(wait) {
                 return Err(error);
             }
             tracing::debug!(error = %error, ?wait, "REST call will be repeated");
@@ -119,14 +117,72 @@ impl Rest {
         }
     }
 
-    /// One try. The flag tells whether the server may have seen it.
-    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, (Error, bool)> {
-        let http = self.http();
+    /// One try.
+    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, Unanswered> {
+        let answer = if call.method == Method::GET {
+            self.read(call).await?
+        } else {
+            let http = self.pool.current();
+            self.send(call, http, self.config.request_timeout).await?
+        };
+        let status = answer.response.status();
+        let limit = if status.is_success() {
+            self.config.max_response_size
+        } else {
+            MAX_ERROR_BODY
+        };
+        let body = self
+            .body(answer, limit, status)
+            .await
+            .map_err(|error| (error, true))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err((
+            from_http(
+                status.as_u16(),
+                &body,
+                &self.config.rest_url,
+                call.resource,
+                call.name,
+            ),
+            true,
+        ))
+    }
+
+    /// Sends something that may be sent twice. If there is no answer for a part of the time, the connection may be one that a load
+    /// balancer has forgotten: it is sent on a new one beside it, for the rest of the time. The first answer counts, so that a server
+    /// that is only slow has all the time that it had.
+    async fn read(&self, call: &Call<'_>) -> Result<Answer, Unanswered> {
+        let limit = self.config.request_timeout;
+        let patience = limit / PATIENCE;
+        let used = self.pool.current();
+        let mut first = Box::pin(self.send(call, Arc::clone(&used), limit));
+        if let Ok(answer) = tokio::time::timeout(patience, &mut first).await {
+            return answer;
+        }
+        tracing::debug!(
+            ?patience,
+            "no answer: the REST call is made on a new connection, too"
+        );
+        self.pool.give_up(&used);
+        let left = limit.saturating_sub(patience);
+        let second = Box::pin(self.send(call, self.pool.current(), left));
+        let (answer, _) = futures::future::select_ok([first, second]).await?;
+        Ok(answer)
+    }
+
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        http: Arc<reqwest::Client>,
+        limit: Duration,
+    ) -> Result<Answer, Unanswered> {
         let mut request = http
             .request(call.method.clone(), format!("{}{}", self.base, call.path))
             .query(&call.query)
-            .timeout(self.config.request_timeout);
-        let token = if self.tls.is_some() || self.config.allow_plaintext_token {
+            .timeout(limit);
+        let token = if self.pool.is_tls() || self.config.allow_plaintext_token {
             self.token.current().await.map_err(|error| (error, false))?
         } else {
             None
@@ -146,41 +202,21 @@ impl Rest {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| {
-            let reached = !error.is_connect();
-            (self.transport(&error), reached)
-        })?;
-        let status = response.status();
-        let limit = if status.is_success() {
-            self.config.max_response_size
-        } else {
-            MAX_ERROR_BODY
-        };
-        let body = self
-            .body(response, limit, status)
-            .await
-            .map_err(|error| (error, true))?;
-        if status.is_success() {
-            return Ok(body);
+        let deadline = Deadline::after(limit);
+        let way = Way { http, deadline };
+        match request.send().await {
+            Ok(response) => Ok(Answer { response, way }),
+            Err(error) => Err((self.transport(&error, &way), !error.is_connect())),
         }
-        Err((
-            from_http(
-                status.as_u16(),
-                &body,
-                &self.config.rest_url,
-                call.resource,
-                call.name,
-            ),
-            true,
-        ))
     }
 
     async fn body(
         &self,
-        mut response: reqwest::Response,
+        answer: Answer,
         limit: usize,
         status: StatusCode,
     ) -> Result<Vec<u8>, Error> {
+        let Answer { mut response, way } = answer;
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -196,14 +232,16 @@ impl Rest {
                     });
                 }
                 Ok(Some(_) | None) => return Ok(body),
-                Err(error) => return Err(self.transport(&error)),
+                Err(error) => return Err(self.transport(&error, &way)),
             }
         }
     }
 
-    fn transport(&self, error: &reqwest::Error) -> Error {
+    fn transport(&self, error: &reqwest::Error, way: &Way) -> Error {
         let address = &self.config.rest_url;
-        if error.is_timeout() && !error.is_connect() {
+        // Connections that are found dead before that end with a timeout of the system or of HTTP/2: those are as good as closed.
+        if error.is_timeout() && !error.is_connect() && !way.deadline.allows(Duration::ZERO) {
+            self.pool.give_up(&way.http);
             return Error::Timeout {
                 address: address.clone(),
                 limit: self.config.request_timeout,
@@ -216,47 +254,4 @@ impl Rest {
         }
         Error::unavailable(format!("{address}: {cause}"))
     }
-
-    fn http(&self) -> Arc<reqwest::Client> {
-        if let Some((tls, checked)) = &self.tls {
-            let due = {
-                let mut checked = checked
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                let due = checked.elapsed() >= TLS_RELOAD;
-                if due {
-                    *checked = Instant::now();
-                }
-                due
-            };
-            if due {
-                match tls.reload().map_err(|error| Error::Config {
-                    message: error.to_string(),
-                }) {
-                    Ok(false) => {}
-                    Ok(true) => match build(&self.config, Some(tls)) {
-                        Ok(http) => self.http.store(Arc::new(http)),
-                        Err(error) => tracing::warn!(error = %error, "new TLS files can't be used"),
-                    },
-                    Err(error) => tracing::warn!(error = %error, "new TLS files can't be used"),
-                }
-            }
-        }
-        self.http.load_full()
-    }
-}
-
-fn build(config: &Config, tls: Option<&tls::Client>) -> Result<reqwest::Client, Error> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(&config.user_agent)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(60));
-    if let Some(tls) = tls {
-        let mut rustls = tls.config().as_ref().clone();
-        rustls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        builder = builder.tls_backend_preconfigured(rustls);
-    }
-    builder.build().map_err(|error| Error::Config {
-        message: format!("HTTP client: {error}"),
-    })
 }

@@ -41,6 +41,9 @@ enum Operator {
 
 impl LabelSelector {
     /// Labels that must all have these values.
+    ///
+    /// Unlike text, they are taken as they are: what is no label by Kubernetes' rules is compared as well, but only here; it isn't
+    /// sent to the server.
     #[must_use]
     pub fn equals(labels: &BTreeMap<String, String>) -> Self {
         let requirements = labels
@@ -78,7 +81,9 @@ impl LabelSelector {
         const LABELS: &str = "payload->'metadata'->'labels'";
         let mut equal = BTreeMap::new();
         let mut terms = Vec::new();
-        for requirement in &self.requirements {
+        // Nothing is escaped in a search. What keeps the rules has nothing to escape; the rest is left to us.
+        let sendable = |requirement: &&Requirement| requirement.check().is_ok();
+        for requirement in self.requirements.iter().filter(sendable) {
             match &requirement.operator {
                 Operator::In(values) if values.len() == 1 => {
                     // The same key twice with different values matches nothing; the second is left to us.
@@ -113,6 +118,24 @@ impl LabelSelector {
             fits
         });
         terms
+    }
+}
+
+impl Requirement {
+    /// Whether key and values are such as labels can have.
+    fn check(&self) -> Result<(), String> {
+        let key = &self.key;
+        if let Some(why) = names::qualified(key).into_iter().next() {
+            return Err(format!("key {key:?}: {why}"));
+        }
+        if let Operator::In(values) | Operator::NotIn(values) = &self.operator {
+            for value in values {
+                if let Some(why) = names::label_value(value).into_iter().next() {
+                    return Err(format!("value {value:?}: {why}"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -203,21 +226,12 @@ fn requirement(text: &str) -> Result<Requirement, String> {
     } else {
         (text, Operator::Exists)
     };
-    let key = key.trim();
-    if let Some(why) = names::qualified(key).into_iter().next() {
-        return Err(format!("key {key:?}: {why}"));
-    }
-    if let Operator::In(values) | Operator::NotIn(values) = &operator {
-        for value in values {
-            if let Some(why) = names::label_value(value).into_iter().next() {
-                return Err(format!("value {value:?}: {why}"));
-            }
-        }
-    }
-    Ok(Requirement {
-        key: key.to_owned(),
+    let requirement = Requirement {
+        key: key.trim().to_owned(),
         operator,
-    })
+    };
+    requirement.check()?;
+    Ok(requirement)
 }
 
 #[cfg(test)]
@@ -311,6 +325,18 @@ mod tests {
             [format!(r#"{L}@>'{{"app":"x"}}'"#)],
             "the rest is matched here"
         );
+    }
+
+    #[test]
+    fn what_is_no_label_is_matched_here_and_never_sent() {
+        let odd = labels(&[("app", "x' or 'a'='a"), ("te'am", "blue"), ("env", "prod")]);
+        let selector = LabelSelector::equals(&odd);
+        assert_eq!(
+            selector.search_terms(0),
+            [r#"payload->'metadata'->'labels'@>'{"env":"prod"}'"#]
+        );
+        assert!(selector.matches(&odd));
+        assert!(!selector.matches(&labels(&[("env", "prod")])));
     }
 
     #[test]

@@ -36,6 +36,9 @@ use crate::{Error, LabelSelector, Works};
 /// Events that wait for a reader; beyond that reports wait, the latest of each work.
 const BUFFER: usize = 64;
 
+/// Shortest time between lists that [`WatchOptions::relist_every`] asks for.
+pub const MIN_RELIST: Duration = Duration::from_secs(1);
+
 /// What to follow.
 #[derive(Debug, Clone, Default)]
 pub struct WatchOptions {
@@ -43,8 +46,8 @@ pub struct WatchOptions {
     pub label_selector: LabelSelector,
     /// Only the work with this name; works of one consumer only.
     pub name: Option<String>,
-    /// Lists again this often and tells what differs; none means only after interruptions. Brings changes of specs that no agent
-    /// has reported about yet.
+    /// Lists again this often and tells what differs; none means only after interruptions. Less than [`MIN_RELIST`] is taken for
+    /// that. Brings changes of specs that no agent has reported about yet.
     pub relist_every: Option<Duration>,
 }
 
@@ -59,7 +62,8 @@ pub enum WatchEvent {
     Deleted(Box<ManifestWork>),
     /// Everything that exists has been told; from now on changes come as they happen. Comes after every (re)connection.
     Synced,
-    /// The connection was lost or could not be made. The watch goes on trying by itself; nothing is missed.
+    /// The connection was lost or could not be made. The watch goes on trying by itself; nothing is missed. If what was asked for
+    /// can never be had ([`Works::watch`]) this is the first event and the last.
     Interrupted(WatchError),
 }
 
@@ -84,7 +88,7 @@ impl WatchEvent {
     }
 }
 
-/// A running watch: a stream of [`WatchEvent`]s that never ends by itself.
+/// A running watch: a stream of [`WatchEvent`]s. It ends by itself only if it can never work: see [`Works::watch`].
 #[derive(Debug)]
 pub struct Watch {
     events: mpsc::Receiver<WatchEvent>,
@@ -95,6 +99,14 @@ impl Watch {
     pub(crate) fn start(works: Works, options: WatchOptions) -> Self {
         let (sender, events) = mpsc::channel(BUFFER);
         let stop = CancellationToken::new();
+        if let Err(error) = works.can_watch(&options) {
+            // There is room: it is the first. Then nobody writes any more, which is the end of the stream.
+            let _ = sender.try_send(WatchEvent::Interrupted(WatchError(error)));
+            return Self {
+                events,
+                _stop: stop.drop_guard(),
+            };
+        }
         let stopped = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -108,7 +120,7 @@ impl Watch {
         }
     }
 
-    /// The next event.
+    /// The next event; none when the watch has ended.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

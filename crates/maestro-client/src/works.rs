@@ -1,7 +1,8 @@
 //! Works of one consumer or of all.
 //!
-//! Reading order: here what is read, [`walk`] (page by page), [`change`] (create, patch, apply, edit), [`delete`] (one, or by
-//! label), [`retry`] (again after a conflict).
+//! Reading order: here what is read, [`named`] (whatever the ids are), [`walk`] (page by page), [`whole`] (with its
+//! executor), [`change`] (create, patch, apply, edit), [`delete`] (one, or by label), [`retry`] (again after a conflict),
+//! [`question`] (where it is, and once more).
 //!
 //! Every call is bounded: by [`Config::request_timeout`](crate::Config::request_timeout) for each request, and by
 //! [`Config::wait_for_server`](crate::Config::wait_for_server) for a server that can't be reached.
@@ -13,8 +14,11 @@
 
 mod change;
 mod delete;
+mod named;
+mod question;
 mod retry;
 mod walk;
+mod whole;
 
 use manifestwork::{ManifestWork, ids};
 
@@ -30,6 +34,9 @@ pub use retry::retry_on_conflict;
 pub use walk::{ListOptions, Walk};
 
 const RESOURCE: &str = "manifestworks.work.open-cluster-management.io";
+
+/// What errors call a name.
+const NAME: &str = "the name of a work";
 
 /// Works of one consumer, or of all. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -141,9 +148,22 @@ impl Works {
     /// Follows works: first what is there, then every change, over reconnects. See [`crate::watch`].
     ///
     /// Must be called within a Tokio runtime. Nothing is connected for works that nobody watches.
+    ///
+    /// What can never be had is told as [`WatchEvent::Interrupted`](crate::WatchEvent::Interrupted) with class
+    /// [`Error::Invalid`], and the watch ends: a consumer or a name that can't exist, or a name among the works of all consumers.
     #[must_use]
     pub fn watch(&self, options: WatchOptions) -> Watch {
         Watch::start(self.clone(), options)
+    }
+
+    /// Whether a watch can ever work, as far as that is known without a server.
+    pub(crate) fn can_watch(&self, options: &WatchOptions) -> Result<(), Error> {
+        self.scope()?;
+        if let Some(name) = &options.name {
+            self.id(name)?;
+            quotable(NAME, name)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -156,6 +176,14 @@ impl Works {
 
     /// A walk over this source's works.
     pub(crate) fn pages(&self, selector: &LabelSelector) -> Result<Pages, Error> {
+        let mut terms = self.scope()?;
+        // One more operator goes to the walk itself.
+        terms.extend(selector.search_terms(terms.len()));
+        Ok(self.client.bundles().search(&terms.join(" and ")))
+    }
+
+    /// What a search for these works begins with.
+    pub(crate) fn scope(&self) -> Result<Vec<String>, Error> {
         let mut terms = vec![format!("source='{}'", self.client.source_id())];
         if let Some(consumer) = &self.consumer {
             terms.push(format!(
@@ -163,9 +191,7 @@ impl Works {
                 quotable("consumer", consumer)?
             ));
         }
-        // One more operator goes to the walk itself.
-        terms.extend(selector.search_terms(terms.len()));
-        Ok(self.client.bundles().search(&terms.join(" and ")))
+        Ok(terms)
     }
 
     /// The work with its executor, if the server tells it or it is remembered.
@@ -197,7 +223,7 @@ impl Works {
             return Err(Error::invalid("a work is addressed within its consumer"));
         };
         if name.is_empty() {
-            return Err(Error::invalid("the name of a work is empty"));
+            return Err(Error::invalid(format!("{NAME} is empty")));
         }
         Ok(ids::resource_id(self.client.source_id(), consumer, name).to_string())
     }

@@ -236,9 +236,10 @@ impl Drop for Member {
 impl Reader {
     async fn run(&self) -> Infallible {
         let mut backoff = Backoff::default();
+        let mut unanswered = 0;
         loop {
             let started = Instant::now();
-            let error = match self.subscription().await {
+            let error = match self.subscription(&mut unanswered).await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -252,17 +253,25 @@ impl Reader {
         }
     }
 
-    /// Opens the subscription and hands out what it brings until it ends.
-    async fn subscription(&self) -> Result<Infallible, Error> {
-        let grpc = &self.client.shared.grpc;
-        let silence = self.client.shared.config.server_healthiness_timeout;
-        let mut stream = grpc.subscribe().await?;
+    /// Opens the subscription and hands out what it brings until it ends. Counts the tries in a row that got no answer.
+    async fn subscription(&self, unanswered: &mut u32) -> Result<Infallible, Error> {
+        let shared = &self.client.shared;
+        let grpc = &shared.grpc;
+        let silence = shared.config.server_healthiness_timeout;
+        let opened = grpc.subscribe(*unanswered).await;
+        if matches!(opened, Err(Error::Timeout { .. })) {
+            *unanswered = unanswered.saturating_add(1);
+            shared.forget_connections();
+        } else {
+            *unanswered = 0;
+        }
+        let mut stream = opened?;
         self.tell(|state| state.set_link(Link::Open));
         tracing::debug!("subscribed");
         loop {
             let message = next_message(&mut stream, silence)
                 .await
-                .inspect_err(|_| grpc.forget_connection())?;
+                .inspect_err(|_| shared.forget_connections())?;
             let message = message
                 .map_err(|status| grpc.subscription_ended(&status))?
                 .ok_or_else(|| grpc.subscription_ended(&ended()))?;

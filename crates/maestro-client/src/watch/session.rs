@@ -6,12 +6,12 @@ use manifestwork::ManifestWork;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    WatchError, WatchEvent, WatchOptions,
+    MIN_RELIST, WatchError, WatchEvent, WatchOptions,
     feed::{Feed, Member},
     mailbox::{Gap, Interest},
     tracker::{Heard, Tracker},
 };
-use crate::{Bundle, Error, WorkName, Works, backoff::Backoff, bundle::Pages, grpc::longest_wait};
+use crate::{Bundle, Error, Works, backoff::Backoff, bundle::Pages, grpc::longest_wait};
 
 /// Why a round ended.
 enum End {
@@ -90,10 +90,11 @@ impl Round<'_> {
         self.output.send(WatchEvent::Synced).await?;
         backoff.reset();
         tracing::debug!("watch synced");
+        // Longer than clocks can tell is never.
         let due = self
             .options
             .relist_every
-            .map(|every| Instant::now() + every);
+            .and_then(|every| Instant::now().checked_add(every.max(MIN_RELIST)));
         loop {
             let work = self.member.next(self.subscription);
             let work = match due {
@@ -107,19 +108,17 @@ impl Round<'_> {
     }
 
     async fn reported(&self, tracker: &mut Tracker, work: ManifestWork) -> Result<(), End> {
-        let WorkName { consumer, name } = WorkName::of(&work);
         match tracker.reported(work) {
             Heard::Tell(events) => self.output.all(events).await,
-            Heard::Ask => {
-                let works = self.works.client().works(&consumer);
-                self.look_up(tracker, &works, &name).await
-            }
+            Heard::Ask(id) => self.look_up(tracker, &id).await,
         }
     }
 
-    /// Passes on what the server has of one work; nothing if it has none.
-    async fn look_up(&self, tracker: &mut Tracker, works: &Works, name: &str) -> Result<(), End> {
-        match self.unless_closed(works.bundle(name)).await? {
+    /// Passes on what the server has under an id; nothing if it has none. The id is the one that was heard: only works of sources
+    /// like this one have ids that follow from their names.
+    async fn look_up(&self, tracker: &mut Tracker, id: &str) -> Result<(), End> {
+        let bundles = self.works.client().bundles();
+        match self.unless_closed(bundles.get(id)).await? {
             Ok(bundle) => self.listed(tracker, bundle).await,
             Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(End::List(error)),
@@ -135,7 +134,12 @@ impl Round<'_> {
     async fn list(&self, tracker: &mut Tracker) -> Result<(), End> {
         tracker.begin_list();
         match &self.options.name {
-            Some(name) => self.look_up(tracker, self.works, name).await?,
+            Some(name) => {
+                let found = self.unless_closed(self.works.named(name)).await?;
+                for bundle in found.map_err(End::List)? {
+                    self.listed(tracker, bundle).await?;
+                }
+            }
             None => {
                 let mut pages = self
                     .works

@@ -62,8 +62,8 @@ pub(super) enum Heard {
     /// These are to be told.
     Tell(Vec<WatchEvent>),
     /// It may be about a work that came back into view, or an overtaken one of a work that is gone. The server knows:
-    /// pass what it has to [`Tracker::listed`], or nothing.
-    Ask,
+    /// pass what it has under this uid to [`Tracker::listed`], or nothing.
+    Ask(String),
 }
 
 impl Tracker {
@@ -140,7 +140,7 @@ impl Tracker {
             let revived = match (position.against(&ended.position), ended.how) {
                 (Order::AnotherLife, _) | (Order::Newer, How::Relabelled) => true,
                 (Order::Newer, How::Missing) if !self.options.label_selector.is_empty() => {
-                    return Heard::Ask;
+                    return Heard::Ask(id);
                 }
                 (_, How::Confirmed) => within_the_same_second(&position, &ended.position),
                 _ => false,

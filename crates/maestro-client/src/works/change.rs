@@ -7,7 +7,6 @@ use super::{Works, retry::retry_on_conflict};
 use crate::{
     Error, Patch,
     backoff::{self, Backoff},
-    executors,
     grpc::Failure,
     patch, plan,
 };
@@ -49,36 +48,9 @@ impl Applied {
 // === impl Works ===
 
 impl Works {
-    /// A work of which a part will be changed: everything else must be as the server has it.
-    async fn get_whole(&self, name: &str) -> Result<ManifestWork, Error> {
-        let bundle = self.bundle(name).await?;
-        let executors = &self.client.shared.executors;
-        // Whoever tells the source tells the executor as well.
-        let told = bundle.executor.is_some() || bundle.source.is_some();
-        let reported = bundle.status.is_some();
-        let mut work = self.with_executor(bundle);
-        if told || executors.of(&work).is_some() {
-            return Ok(work);
-        }
-        let learnt = if reported {
-            executors::by_report(&self.client, &work).await
-        } else {
-            None
-        };
-        match learnt {
-            Some(executor) => {
-                work.spec.executor = executor;
-                executors.remember(&work, work.metadata.generation);
-            }
-            None => tracing::warn!(
-                manifestwork = name,
-                "the server doesn't tell whether the work has an executor; a change leaves it without"
-            ),
-        }
-        Ok(work)
-    }
-
     /// Creates a work. The answer has its id and version 1.
+    ///
+    /// Finalizers and owner references are left out: agents would keep them on their copy, where nobody removes them.
     ///
     /// # Errors
     /// It exists, breaks a rule, its consumer isn't registered, or the call failed.
@@ -95,9 +67,10 @@ impl Works {
                 error: error @ Error::AlreadyExists { .. },
                 repeated: true,
             }) => {
-                let found = self.in_consumer(&sent).get(&sent.metadata.name).await?;
-                if found.metadata.generation == 1 && plan::same_content(&found, &sent) {
-                    Ok(found)
+                let found = self.in_consumer(&sent).read(&sent.metadata.name).await?;
+                if found.work.metadata.generation == 1 && found.is(&sent) {
+                    self.client.shared.executors.remember(&sent, 1);
+                    Ok(as_sent(found.work, sent))
                 } else {
                     Err(error)
                 }
@@ -115,6 +88,9 @@ impl Works {
     /// Changes a part of a work. The change is based on the version that is read first, unless the patch names
     /// another in `metadata.generation` (0 asks for no check).
     ///
+    /// An update leaves out finalizers and owner references, also those that another client had given the work. A patch that changes
+    /// them is refused.
+    ///
     /// # Errors
     /// Not found, a conflict, it is being deleted, a patch that can't be applied, a rule broken, or the call failed.
     ///
@@ -123,6 +99,7 @@ impl Works {
     pub async fn patch(&self, name: &str, patch: &Patch) -> Result<ManifestWork, Error> {
         let existing = self.get_whole(name).await?;
         let patched = patch::apply(&existing, patch)?;
+        plan::same_keepers(&existing, &patched)?;
         let mut update = plan::update_of(&existing, &patched);
         update.metadata.generation = patched.metadata.generation;
         if plan::same_content(&existing, &update)
@@ -137,7 +114,10 @@ impl Works {
     /// Makes the server have this work: creates it, updates it, or finds that nothing is to be done.
     ///
     /// A work with a generation must be based on the version that the server has, otherwise it is a conflict; without one, the
-    /// last to apply wins.
+    /// last to apply wins. Finalizers and owner references are left out, as in [`Works::create`].
+    ///
+    /// Where the server doesn't show executors, and this client hasn't seen the work before, a report is asked for if all else is
+    /// equal and the work names one. That an executor is to be taken away isn't noticed there: [`Works::replace`] does it.
     ///
     /// # Errors
     /// A conflict, a rule broken, its consumer isn't registered, it is being deleted, or the call failed.
@@ -155,12 +135,13 @@ impl Works {
         } else {
             1
         };
-        retry_on_conflict(tries, || works.apply_once(work)).await
+        // On the heap: it is all changes in one, and every future of a caller would be as large as it.
+        retry_on_conflict(tries, || Box::pin(works.apply_once(work))).await
     }
 
     async fn apply_once(&self, work: &ManifestWork) -> Result<Applied, Error> {
-        let existing = match self.get(&work.metadata.name).await {
-            Ok(existing) => existing,
+        let mut read = match self.read(&work.metadata.name).await {
+            Ok(read) => read,
             Err(Error::NotFound { .. }) if work.metadata.generation == 0 => {
                 return match self.create(work).await {
                     Ok(created) => Ok(Applied::Created(created)),
@@ -177,6 +158,10 @@ impl Works {
             }
             Err(error) => return Err(error),
         };
+        if !read.whole && plan::only_executor_differs(&read.work, work) {
+            self.learn(&mut read).await;
+        }
+        let existing = read.work;
         match plan::step(&existing, work)? {
             plan::Step::Unchanged => Ok(Applied::Unchanged(existing)),
             plan::Step::Update(update) => Ok(Applied::Updated(
@@ -185,7 +170,8 @@ impl Works {
         }
     }
 
-    /// Sends a work as an update even if the server has the same. Agents get it again and report again.
+    /// Sends a work as an update even if the server has the same. Agents get it again and report again. Finalizers and owner
+    /// references are left out.
     ///
     /// # Errors
     /// Not found, a conflict, a rule broken, it is being deleted, or the call failed.
@@ -201,7 +187,8 @@ impl Works {
         self.update(update, existing.status).await
     }
 
-    /// Reads a work, changes it, writes it back; again on a fresh copy if somebody else was faster.
+    /// Reads a work, changes it, writes it back; again on a fresh copy if somebody else was faster. As with [`Works::patch`],
+    /// finalizers and owner references can't be changed.
     ///
     /// # Errors
     /// As [`Works::patch`]; a conflict only after [`CONFLICT_TRIES`] tries.
@@ -234,6 +221,7 @@ impl Works {
         let existing = self.get_whole(name).await?;
         let mut desired = existing.clone();
         change(&mut desired);
+        plan::same_keepers(&existing, &desired)?;
         desired.metadata.generation = existing.metadata.generation;
         match plan::step(&existing, &desired)? {
             plan::Step::Unchanged => Ok(existing),
@@ -263,10 +251,14 @@ impl Works {
                 error: error @ Error::Conflict { .. },
                 repeated: true,
             }) => {
-                let found = self.in_consumer(&update).get(&update.metadata.name).await?;
-                let ours =
-                    found.metadata.generation == base + 1 && plan::same_content(&found, &update);
-                if ours { Ok(found) } else { Err(error) }
+                let works = self.in_consumer(&update);
+                let found = works.read(&update.metadata.name).await?;
+                if found.work.metadata.generation == base + 1 && found.is(&update) {
+                    self.client.shared.executors.remember(&update, base + 1);
+                    Ok(as_sent(found.work, update))
+                } else {
+                    Err(error)
+                }
             }
             Err(failure) => Err(failure.error),
         }
@@ -298,6 +290,13 @@ impl Works {
         }
         Ok(())
     }
+}
+
+/// What the server has of a work that we have sent; it may not show the executor.
+fn as_sent(found: ManifestWork, sent: ManifestWork) -> ManifestWork {
+    let mut work = found;
+    work.spec.executor = sent.spec.executor;
+    work
 }
 
 fn at_version(mut work: ManifestWork, version: i64) -> ManifestWork {

@@ -95,3 +95,62 @@ async fn a_process_that_never_saw_the_executor_asks_for_a_report_before_a_change
     newcomer.patch("w", &label("d")).await.unwrap();
     assert_eq!(sent(&fake), None);
 }
+
+/// Controllers apply everything once more when they start.
+#[tokio::test]
+async fn an_apply_of_the_same_work_by_a_new_process_sends_nothing() {
+    let fake = Fake::start().await;
+    let executor: Executor = serde_json::from_value(json!({"subject": {"type": "ServiceAccount", "serviceAccount": {"namespace": "n", "name": "a"}}})).unwrap();
+    let mut with_executor = work("w", "1");
+    with_executor.spec.executor = Some(executor);
+    let before = client(&fake).works("c1");
+    before.apply(&with_executor).await.unwrap();
+    before.apply(&work("without", "1")).await.unwrap();
+    fake.report("w", json!({}));
+    fake.report("without", json!({}));
+    let asked = || fake.data().published.len() - 2;
+
+    let restarted = client(&fake).works("c1");
+    let applied = restarted.apply(&with_executor).await.unwrap();
+    assert!(matches!(applied, Applied::Unchanged(_)), "{applied:?}");
+    assert_eq!(applied.work().spec.executor, with_executor.spec.executor);
+    assert_eq!(fake.data().rows[&fake_id("w")].version, 1);
+    assert_eq!(asked(), 1, "a report");
+    // What has no executor costs no question, and what differs anyway none either.
+    let applied = restarted.apply(&work("without", "1")).await.unwrap();
+    assert!(matches!(applied, Applied::Unchanged(_)), "{applied:?}");
+    assert_eq!(asked(), 1);
+    let mut other = with_executor.clone();
+    other.metadata.labels.insert("a".into(), "b".into());
+    client(&fake).works("c1").apply(&other).await.unwrap();
+    assert_eq!(asked(), 2, "the update");
+    // It is known which one it is: another one is a change.
+    let mut another = other.clone();
+    another.spec.executor = serde_json::from_value(json!({"subject": {"type": "ServiceAccount", "serviceAccount": {"namespace": "n", "name": "b"}}})).unwrap();
+    fake.report("w", json!({}));
+    let applied = client(&fake).works("c1").apply(&another).await.unwrap();
+    assert!(matches!(applied, Applied::Updated(_)), "{applied:?}");
+}
+
+fn fake_id(name: &str) -> String {
+    manifestwork::ids::resource_id("s1", "c1", name).to_string()
+}
+
+/// What comes back doesn't show the executor: that makes it no other work than the one that was sent.
+#[tokio::test]
+async fn a_lost_answer_about_a_work_with_an_executor_is_no_conflict() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    let lost = || (tonic::Status::unavailable("connection reset"), true);
+    let mut with_executor = work("w", "1");
+    with_executor.spec.executor = serde_json::from_value(json!({"subject": {"type": "ServiceAccount", "serviceAccount": {"namespace": "n", "name": "a"}}})).unwrap();
+    fake.data().failures.push(lost());
+    let created = works.create(&with_executor).await.unwrap();
+    assert_eq!(created.spec.executor, with_executor.spec.executor);
+    with_executor.metadata.labels.insert("a".into(), "b".into());
+    fake.data().failures.push(lost());
+    let applied = works.apply(&with_executor).await.unwrap();
+    assert_eq!(applied.work().metadata.generation, 2);
+    let again = works.apply(&with_executor).await.unwrap();
+    assert!(matches!(again, Applied::Unchanged(_)), "{again:?}");
+}

@@ -10,8 +10,11 @@ mod fake;
 mod away;
 mod changing;
 mod executors;
+mod half_open;
 mod listing;
+mod other_ids;
 mod peer;
+mod refusals;
 mod security;
 mod watching;
 

@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::{DEADLINE, client, config, fake::Fake, work};
 
 /// The next event: its letter, name and version.
-async fn next(watch: &mut Watch) -> String {
+pub(crate) async fn next(watch: &mut Watch) -> String {
     let event = tokio::time::timeout(DEADLINE, watch.next_event())
         .await
         .expect("an event in time")
@@ -28,7 +28,7 @@ async fn next(watch: &mut Watch) -> String {
     }
 }
 
-async fn until_synced(watch: &mut Watch) -> Vec<String> {
+pub(crate) async fn until_synced(watch: &mut Watch) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
         match next(watch).await.as_str() {

@@ -37,6 +37,7 @@ mod follower;
 )]
 #[path = "../../../maestro-server/tests/it/authn/kubernetes.rs"]
 mod kubernetes;
+mod other_ids;
 mod place;
 mod tokens;
 mod walking;

@@ -31,6 +31,13 @@ async fn the_server_explains_a_work_and_sends_it_again(database: Database) {
     );
     assert_eq!(found.stored.source, client.source_id());
     assert!(!client.resend(&id).await.unwrap().connected);
+    assert_eq!(works.explain("w").await.unwrap().id, id, "by name");
+    assert_eq!(works.resend("w").await.unwrap().id, id);
+    let missing = works.explain("nothing").await.unwrap_err();
+    assert!(
+        missing.is_not_found() && missing.to_string().contains("\"nothing\""),
+        "{missing}"
+    );
     let until = async |wanted: State| {
         testkit::eventually(&format!("the state {wanted:?}"), PATIENCE, async || {
             let found = client.explain(&id).await.unwrap();

@@ -207,4 +207,12 @@ async fn an_executor_is_kept_by_a_process_that_never_saw_it(database: Database) 
     let held = |name: &str| agent.work(&id(name)).unwrap().spec.data()["executer"].clone();
     assert_eq!(held("w"), subject);
     assert_eq!(held("without"), serde_json::Value::Null);
+
+    // A controller that was restarted applies what it has applied before: nothing is to be sent.
+    follower
+        .until("the last version applied", |told| told.is_applied("w", 3))
+        .await;
+    first.metadata.labels.insert("step".into(), "3".into());
+    let applied = place.client().works("c1").apply(&first).await.unwrap();
+    assert!(matches!(applied, Applied::Unchanged(_)), "{applied:?}");
 }
