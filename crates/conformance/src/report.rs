@@ -15,8 +15,11 @@ pub fn progress(done: usize, of: usize, judged: &Judged) -> String {
         "[{done:>3}/{of}] {word:<4} {name} ({:.1} s)",
         judged.seconds
     );
+    let remark = judged.remark();
     if judged.outcome == Outcome::Fail {
-        let _ = write!(line, "\n          {}", judged.reason);
+        let _ = write!(line, "\n          {remark}");
+    } else if !remark.is_empty() {
+        let _ = write!(line, ": {remark}");
     }
     line
 }
@@ -34,7 +37,7 @@ pub fn table(judged: &[Judged]) -> String {
             word(test.outcome),
             test.name,
             test.seconds,
-            test.reason
+            test.remark()
         );
     }
     for test in judged.iter().filter(|test| test.outcome == Outcome::Fail) {
@@ -51,16 +54,25 @@ pub fn table(judged: &[Judged]) -> String {
     text
 }
 
-/// How many passed, failed, and weren't applicable.
+/// How many passed, failed, and weren't applicable; and how many of those that passed were judged in part only.
 #[must_use]
 pub fn sum(judged: &[Judged]) -> String {
     let count = |outcome| judged.iter().filter(|test| test.outcome == outcome).count();
+    let in_part = match in_part(judged) {
+        0 => String::new(),
+        some => format!(" ({some} in part)"),
+    };
     format!(
-        "{} passed, {} failed, {} not applicable",
+        "{} passed{in_part}, {} failed, {} not applicable",
         count(Outcome::Pass),
         count(Outcome::Fail),
         count(Outcome::NotApplicable)
     )
+}
+
+fn in_part(judged: &[Judged]) -> usize {
+    let in_part = |test: &&Judged| test.outcome == Outcome::Pass && !test.not_judged.is_empty();
+    judged.iter().filter(in_part).count()
 }
 
 /// The same for machines.
@@ -69,6 +81,7 @@ pub fn document(judged: &[Judged]) -> Value {
     let count = |outcome| judged.iter().filter(|test| test.outcome == outcome).count();
     json!({
         "passed": count(Outcome::Pass),
+        "passedInPart": in_part(judged),
         "failed": count(Outcome::Fail),
         "notApplicable": count(Outcome::NotApplicable),
         "tests": judged,
