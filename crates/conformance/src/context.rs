@@ -42,7 +42,8 @@ pub struct Target {
 }
 
 /// How much a test does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Minutes.
     Ci,

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::runner::{Judged, Outcome};
+use crate::context::{Doors, Target};
+use crate::runner::{Judged, Options, Outcome};
 
 /// The line that is shown when a test is over.
 #[must_use]
@@ -75,17 +76,48 @@ fn in_part(judged: &[Judged]) -> usize {
     judged.iter().filter(in_part).count()
 }
 
-/// The same for machines.
+/// The same for machines, with what was run against what. Nothing that is secret: of the database, only that it was
+/// given.
 #[must_use]
-pub fn document(judged: &[Judged]) -> Value {
+pub fn document(judged: &[Judged], options: &Options) -> Value {
     let count = |outcome| judged.iter().filter(|test| test.outcome == outcome).count();
     json!({
+        "tool": "conformance",
+        "version": env!("CARGO_PKG_VERSION"),
+        "target": target(&options.target),
+        "profile": options.profile,
+        "timeScale": options.scale,
         "passed": count(Outcome::Pass),
         "passedInPart": in_part(judged),
         "failed": count(Outcome::Fail),
         "notApplicable": count(Outcome::NotApplicable),
         "tests": judged,
     })
+}
+
+fn target(target: &Target) -> Value {
+    let doors = |doors: &Doors| json!({"rest": without_user(&doors.rest), "sourceGrpc": doors.source, "agentGrpc": doors.agent});
+    json!({
+        "server": doors(&target.first),
+        "replica": target.second.as_ref().map(doors),
+        "health": target.health.as_deref().map(without_user),
+        "database": target.database.is_some(),
+        "serverPid": target.pid,
+    })
+}
+
+/// An URL without name and password.
+fn without_user(url: &str) -> String {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else {
+        return url.to_owned();
+    };
+    if parsed.username().is_empty() && parsed.password().is_none() {
+        return url.to_owned();
+    }
+    // Only URLs without host refuse this, and they can't have either.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.to_string()
 }
 
 const fn word(outcome: Outcome) -> &'static str {

@@ -13,7 +13,7 @@ pub const ANSWER: Duration = Duration::from_secs(15);
 pub const EVENT: Duration = Duration::from_secs(35);
 
 /// Factor on every deadline, for slow machines. From the environment: `CONFORMANCE_TIME_SCALE`, default 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct TimeScale(f64);
 
 /// What the players of one test share. Cheap to clone.
