@@ -1,4 +1,4 @@
-//! Connections, memory, and databases that are away.
+//! Connections, events of rows that are gone, and memory.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use event_wire::proto::SubscriptionRequest;
 use super::{Need, Test, ensure, same, test};
 use crate::context::{Context, Stop, Verdict};
 use crate::play::rest::list_path;
-use crate::play::{Behaviour, Error, Proxy, Puppet, Rest};
+use crate::play::{Behaviour, Error, Proxy, Puppet, Rest, Subscription};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -17,12 +17,12 @@ pub(super) fn tests() -> Vec<Test> {
         test!(Connections, f46_idle_is_not_failure, "streams without traffic stay open and carry heartbeats"),
         test!(Connections, f47_headers_come_at_once, "a subscription is answered at once, and what is published right after that answer arrives"),
         test!(Connections, f47_a_refusal_has_words, "a refused subscription says why, at once"),
+        test!(Connections, f47_a_wrong_token_is_refused_with_words, "where the source port checks tokens, a wrong one is refused at once, and the refusal says why"),
         test!(Connections, f51_late_events_of_a_row_that_is_gone, "events of a row that no longer exists are passed over; the server goes on").needing(&[Need::Database]),
         test!(Connections, f52_events_of_a_vanished_row_are_closed, "events that nobody handled are closed within 30 s when their row is gone").needing(&[Need::Database]),
         test!(Connections, f53_event_tables_drain, "events and status events that were handled are purged").needing(&[Need::Database]),
         test!(Connections, f54_large_lists_are_whole_and_cheap, "8 clients list everything in one page: whole answers, and memory does not follow the table").alone(),
         test!(Connections, f55_slow_agents_do_not_fill_memory, "large works for agents that read nothing on many streams: the others get theirs, and memory does not follow the load").alone(),
-        test!(Connections, f56_a_stuck_database_is_not_a_dead_server, "while the database answers nothing /livez is 200, and afterwards everything works within seconds").needing(&[Need::Database, Need::Health]).alone(),
         test!(Connections, probes_answer, "/livez and /healthcheck say ok").needing(&[Need::Health]),
     ]
 }
@@ -89,8 +89,10 @@ async fn f46_idle_is_not_failure(c: Context) -> Verdict {
     Ok(())
 }
 
+/// How long "at once" is.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
 async fn f47_headers_come_at_once(c: Context) -> Verdict {
-    const LIMIT: Duration = Duration::from_secs(2);
     let cluster = c.cluster().await?;
     let source = c.source().await?;
     let agent = c.agent(&cluster).await?;
@@ -98,7 +100,7 @@ async fn f47_headers_come_at_once(c: Context) -> Verdict {
         let work = source.work(&cluster, &format!("w{round}"));
         let mut specs = c
             .stage
-            .within(LIMIT, "the header of a subscription", agent.subscribe())
+            .within(AT_ONCE, "the header of a subscription", agent.subscribe())
             .await??;
         ensure!(
             specs.subscription_id().is_some(),
@@ -112,7 +114,7 @@ async fn f47_headers_come_at_once(c: Context) -> Verdict {
             .await?;
         let mut statuses = c
             .stage
-            .within(LIMIT, "the header of a subscription", source.subscribe())
+            .within(AT_ONCE, "the header of a subscription", source.subscribe())
             .await??;
         ensure!(
             statuses.subscription_id().is_some(),
@@ -148,18 +150,64 @@ async fn f47_a_refusal_has_words(c: Context) -> Verdict {
         ),
     ];
     for (request, words) in requests {
-        // The refusal may come as the answer, or as the end of the stream.
-        let refusal = match agent.subscribe_with(request).await {
-            Err(Error::Status(status)) => status.message().to_owned(),
-            Err(other) => return Err(other.into()),
-            Ok(stream) => stream.ended(Duration::from_secs(5)).await?.to_string(),
-        };
+        let refusal = refusal(&c, agent.subscribe_with(request)).await?;
+        let seen = refusal.unwrap_or_else(|| "a stream".to_owned());
         ensure!(
-            refusal.contains(words),
-            "expected a refusal with {words:?}, seen {refusal:?}"
+            seen.contains(words),
+            "expected a refusal with {words:?}, seen {seen:?}"
         );
     }
     Ok(())
+}
+
+async fn f47_a_wrong_token_is_refused_with_words(c: Context) -> Verdict {
+    const WRONG: &str = "conformance-made-this-up";
+    let cluster = c.cluster().await?;
+    let source = c.source().await?.with_token(WRONG);
+    let Some(words) = refusal(&c, source.subscribe()).await? else {
+        return Err(Stop::NotApplicable(
+            "the source port checks no tokens: it takes one that was made up".to_owned(),
+        ));
+    };
+    let work = source.work(&cluster, "w");
+    let published = c
+        .stage
+        .within(
+            AT_ONCE,
+            "the refusal of a publication",
+            source.create(&work),
+        )
+        .await?;
+    let Err(status) = published else {
+        return Err(Stop::Failed(
+            "expected the wrong token to be refused for publications, too, seen: accepted"
+                .to_owned(),
+        ));
+    };
+    for said in [words.as_str(), status.message()] {
+        ensure!(
+            said.contains("token") && !said.contains(WRONG),
+            "expected words about the token, without it, seen {said:?}"
+        );
+    }
+    Ok(())
+}
+
+/// What the server says to a subscription that it refuses, which has to come at once; `None` if it gives a stream.
+async fn refusal(
+    c: &Context,
+    answer: impl Future<Output = Result<Subscription, Error>>,
+) -> Result<Option<String>, Stop> {
+    let answer = c
+        .stage
+        .within(AT_ONCE, "the answer to a subscription", answer)
+        .await?;
+    match answer {
+        Err(Error::Status(status)) => Ok(Some(status.message().to_owned())),
+        Err(other) => Err(other.into()),
+        // It may also come as the end of the stream.
+        Ok(stream) => Ok(stream.ended(AT_ONCE).await.ok().map(|end| end.to_string())),
+    }
 }
 
 async fn f51_late_events_of_a_row_that_is_gone(c: Context) -> Verdict {
@@ -385,58 +433,6 @@ async fn f55_slow_agents_do_not_fill_memory(c: Context) -> Verdict {
     Ok(())
 }
 
-async fn f56_a_stuck_database_is_not_a_dead_server(c: Context) -> Verdict {
-    let database = c.database().await?;
-    let health = health(&c)?;
-    let cluster = c.cluster().await?;
-    let source = c.source().await?;
-    let puppet = c.puppet(&cluster, Behaviour::default()).await?;
-    let stuck = Duration::from_secs(c.size(15, 60) as u64);
-    database
-        .batch_execute("begin; lock table resources, consumers, events, server_instances in access exclusive mode")
-        .await?;
-    let started = Instant::now();
-    let work = source.work(&cluster, "during");
-    let publish = {
-        let (source, work, stage) = (source.clone(), work.clone(), c.stage.clone());
-        tokio::spawn(async move { crate::context::create_surely(&source, &work, &stage).await })
-    };
-    let mut worst = Duration::ZERO;
-    while started.elapsed() < stuck {
-        let asked = Instant::now();
-        let reply = health.get("/livez").await?;
-        worst = worst.max(asked.elapsed());
-        same("/livez while the database is stuck", reply.status, 200)?;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    database.batch_execute("rollback").await?;
-    ensure!(
-        worst < c.stage.scale.of(Duration::from_secs(1)),
-        "expected /livez to answer within 1 s, as probes want, seen {worst:.1?}"
-    );
-    let rest = c.rest()?;
-    c.stage
-        .eventually(
-            Duration::from_secs(10),
-            "REST after the database is back",
-            async || {
-                Ok(
-                    (rest.get("/api/maestro/v1/consumers?size=1").await?.status == 200)
-                        .then_some(()),
-                )
-            },
-        )
-        .await?;
-    let published = publish
-        .await
-        .map_err(|error| Stop::Failed(error.to_string()))?;
-    published?;
-    puppet
-        .holds(Duration::from_secs(30), &[(work.id.clone(), 1)])
-        .await?;
-    Ok(())
-}
-
 async fn probes_answer(c: Context) -> Verdict {
     let health = health(&c)?;
     for path in ["/livez", "/healthcheck"] {
@@ -451,7 +447,7 @@ async fn probes_answer(c: Context) -> Verdict {
     same("an unknown path, status", reply.status, 404)
 }
 
-fn health(c: &Context) -> Result<Rest, Stop> {
+pub(super) fn health(c: &Context) -> Result<Rest, Stop> {
     let base = c
         .target
         .health
