@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Parser;
 
 use crate::context::{Doors, Profile, Target};
-use crate::play::TimeScale;
+use crate::play::{Access, TimeScale, access};
 use crate::runner::{self, Options, Outcome};
 use crate::{report, suite};
 
@@ -54,6 +54,19 @@ pub struct Args {
         hide_env_values = true
     )]
     database_url: Option<String>,
+    /// Authorities of the server's certificates, PEM. With it, both gRPC ports are spoken to over TLS; REST and health
+    /// are by their https://.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Certificate that sources, agents and clients of REST show, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["ca_file", "key_file"])]
+    cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Bearer token of every call, at every door. Whom it names must be allowed to act for any source.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Process id of the server, for tests that look at its memory.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -111,7 +124,7 @@ async fn judge(args: &Args) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let target = args
-        .target()
+        .target(Access::read(&args.files())?)
         .context("--rest, --source-grpc and --agent-grpc are needed")?;
     let options = Options {
         target: Arc::new(target),
@@ -186,7 +199,16 @@ impl Args {
         Ok(tests)
     }
 
-    fn target(&self) -> Option<Target> {
+    fn files(&self) -> access::Files {
+        access::Files {
+            ca: self.ca_file.clone(),
+            cert: self.cert_file.clone(),
+            key: self.key_file.clone(),
+            token: self.token_file.clone(),
+        }
+    }
+
+    fn target(&self, access: Access) -> Option<Target> {
         let doors = |rest: &Option<String>, source: &Option<String>, agent: &Option<String>| {
             Some(Doors {
                 rest: rest.clone()?,
@@ -200,6 +222,7 @@ impl Args {
             health: self.health.clone(),
             database: self.database_url.clone(),
             pid: self.server_pid,
+            access,
         })
     }
 }

@@ -8,7 +8,9 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::play::{Agent, Behaviour, Error, Puppet, Rest, Source, Stage, Watcher, Work};
+use crate::play::{
+    Access, Agent, Behaviour, Error, Proxy, Puppet, Rest, Source, Stage, Watcher, Work,
+};
 
 /// Calls that a test makes at once when it makes many.
 const AT_ONCE: usize = 8;
@@ -39,6 +41,8 @@ pub struct Target {
     pub database: Option<String>,
     /// Its process, to look at its memory.
     pub pid: Option<u32>,
+    /// How its doors are opened.
+    pub access: Access,
 }
 
 /// How much a test does.
@@ -243,6 +247,23 @@ impl Context {
         let puppet = Puppet::start(&self.doors.agent, cluster, &self.stage, behaviour);
         puppet.joined().await?;
         Ok(puppet)
+    }
+
+    /// A proxy before the agent port, and an agent that runs by itself behind it and has joined.
+    ///
+    /// # Errors
+    /// No port can be bound, or the agent can't join.
+    pub async fn puppet_behind_proxy(
+        &self,
+        cluster: &str,
+        behaviour: Behaviour,
+    ) -> Result<(Proxy, Puppet), Error> {
+        let proxy = Proxy::start(&self.doors.agent).await?;
+        let access = self.stage.access.through(&self.doors.agent);
+        let stage = self.stage.clone().with_access(access);
+        let puppet = Puppet::start(&proxy.address(), cluster, &stage, behaviour);
+        puppet.joined().await?;
+        Ok((proxy, puppet))
     }
 
     /// A source that listens by itself, and has a stream.

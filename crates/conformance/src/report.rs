@@ -103,6 +103,9 @@ fn target(target: &Target) -> Value {
         "health": target.health.as_deref().map(without_user),
         "database": target.database.is_some(),
         "serverPid": target.pid,
+        "tls": target.access.has_tls(),
+        "clientCertificate": target.access.has_certificate(),
+        "token": target.access.token().is_some(),
     })
 }
 

@@ -109,7 +109,7 @@ async fn judge(test: Test, options: &Options) -> Judged {
     }
     let context = Context::new(
         Arc::clone(&options.target),
-        Stage::new(options.scale),
+        Stage::new(options.scale).with_access(options.target.access.clone()),
         options.profile,
     );
     let limit = options.scale.of(match options.profile {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use super::{Error, Recording};
+use super::{Access, Error, Recording};
 
 /// How long an answer to a call may take, before scaling.
 pub const ANSWER: Duration = Duration::from_secs(15);
@@ -23,6 +23,8 @@ pub struct Stage {
     pub recording: Recording,
     /// Factor on deadlines.
     pub scale: TimeScale,
+    /// How players are let in.
+    pub access: Access,
 }
 
 // === impl TimeScale ===
@@ -88,7 +90,14 @@ impl Stage {
         Self {
             recording: Recording::default(),
             scale,
+            access: Access::default(),
         }
+    }
+
+    /// The same stage for players who are let in by this.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Gives a future so much time, scaled.

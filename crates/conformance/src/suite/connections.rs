@@ -7,7 +7,7 @@ use event_wire::proto::SubscriptionRequest;
 use super::{Need, Test, ensure, same, test};
 use crate::context::{Context, Stop, Verdict};
 use crate::play::rest::list_path;
-use crate::play::{Behaviour, Error, Proxy, Puppet, Rest, Subscription};
+use crate::play::{Behaviour, Error, Rest, Subscription};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -31,13 +31,11 @@ async fn f45_a_stalled_link_is_noticed(c: Context) -> Verdict {
     const PATIENCE: Duration = Duration::from_secs(22);
     let cluster = c.cluster().await?;
     let source = c.source().await?;
-    let proxy = Proxy::start(&c.doors().agent).await?;
     let behaviour = Behaviour {
         patience: Some(PATIENCE),
         ..Behaviour::default()
     };
-    let puppet = Puppet::start(&proxy.address(), &cluster, &c.stage, behaviour);
-    puppet.joined().await?;
+    let (proxy, puppet) = c.puppet_behind_proxy(&cluster, behaviour).await?;
     let work = source.work(&cluster, "before");
     source.create(&work).await?;
     let limit = Duration::from_secs(30);

@@ -113,3 +113,45 @@ fn help_names_the_exit_codes() {
         assert!(help.contains(words), "{help}");
     }
 }
+
+#[test]
+fn files_that_cannot_be_used_are_told_before_anything_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let good = testkit::certs::Ca::new();
+    let (ca, leaf) = (file("ca.crt", good.pem()), good.client("a", "b"));
+    let (cert, key) = (file("a.crt", &leaf.cert), file("a.key", &leaf.key));
+    let other = file("other.key", &good.client("a", "b").key);
+    let (empty, secret) = (file("empty", "\n"), file("secret", "s3cr3t\u{1}"));
+    for (flags, words) in [
+        (vec![("ca", "/no/such/file")], "/no/such/file: "),
+        (vec![("ca", empty.as_str())], "no certificate in it"),
+        (vec![("token", &empty)], "no token in it"),
+        (vec![("token", &secret)], "no token in it"),
+        (vec![("ca", &ca), ("cert", &cert)], "--key-file"),
+        (vec![("cert", &cert), ("key", &key)], "--ca-file"),
+        (vec![("ca", &ca), ("cert", &cert), ("key", &other)], &cert),
+    ] {
+        let flags: Vec<String> = flags
+            .iter()
+            .map(|(flag, path)| format!("--{flag}-file={path}"))
+            .collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let (code, table, error) = against_nobody(&[&flags, &[NEVER][..]].concat());
+        assert_eq!((code, table.as_str()), (2, ""), "{flags:?}: {error}");
+        assert!(error.contains(words), "{flags:?}: {error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+    }
+    let flags = [
+        format!("--ca-file={ca}"),
+        format!("--cert-file={cert}"),
+        format!("--key-file={key}"),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let (_, _, error) = against_nobody(&[&flags, &[NEVER][..]].concat());
+    assert!(error.contains("nothing was judged"), "{error}");
+}
