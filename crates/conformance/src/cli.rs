@@ -1,21 +1,25 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anyhow::Context as _;
 use clap::Parser;
 
 use crate::context::{Doors, Profile, Target};
-use crate::play::TimeScale;
+use crate::play::{Access, TimeScale, access};
 use crate::runner::{self, Options, Outcome};
 use crate::{report, suite};
 
 /// Judge a Maestro server, whoever made it, by its addresses alone.
 ///
-/// Plays sources, agents and operators; every test registers clusters of its own and removes them. Ends with 0 if
-/// nothing failed.
+/// Plays sources, agents and operators; every test registers clusters of its own and removes them.
+///
+/// Ends with 0 if nothing failed, with 1 if something did, and with 2 if nothing could be judged: flags that can't be
+/// used, a filter that no test fits, a file that can't be written, or not a single test that is applicable.
 ///
 /// Try:  conformance --rest http://localhost:8000 --source-grpc localhost:8090 --agent-grpc localhost:8091
 #[derive(Clone, Debug, Parser)]
@@ -50,6 +54,19 @@ pub struct Args {
         hide_env_values = true
     )]
     database_url: Option<String>,
+    /// Authorities of the server's certificates, PEM. With it, both gRPC ports are spoken to over TLS; REST and health
+    /// are by their https://.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Certificate that sources, agents and clients of REST show, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["ca_file", "key_file"])]
+    cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Bearer token of every call, at every door. Whom it names must be allowed to act for any source.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Process id of the server, for tests that look at its memory.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -64,10 +81,10 @@ pub struct Args {
         value_name = "F"
     )]
     time_scale: TimeScale,
-    /// Only tests whose name or group holds this text; may be given several times.
+    /// Only tests whose name holds this text, or whose group has this name; may be given several times.
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
-    /// No tests whose name holds this text; may be given several times.
+    /// No tests whose name holds this text, or whose group has this name; may be given several times.
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
     /// Tests that run beside each other, at most.
@@ -81,29 +98,42 @@ pub struct Args {
     list: bool,
 }
 
+/// Exit code of a run that judged nothing.
+const NOTHING_JUDGED: u8 = 2;
+
 /// Runs the suite as the flags say, and prints.
 pub async fn run(args: Args) -> ExitCode {
-    let tests: Vec<suite::Test> = suite::all()
-        .into_iter()
-        .filter(|test| args.wants(test))
-        .collect();
+    match judge(&args).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("conformance: {why:#}");
+            ExitCode::from(NOTHING_JUDGED)
+        }
+    }
+}
+
+/// Whether nothing failed.
+async fn judge(args: &Args) -> anyhow::Result<bool> {
+    let tests = args.tests()?;
     if args.list {
         for test in &tests {
             let group = format!("{:?}", test.group).to_lowercase();
             println!("{group:<12}  {:<60}  {}", test.name, test.says);
         }
-        return ExitCode::SUCCESS;
+        return Ok(true);
     }
-    let Some(target) = args.target() else {
-        eprintln!("--rest, --source-grpc and --agent-grpc are needed");
-        return ExitCode::from(2);
-    };
+    let target = args
+        .target(Access::read(&args.files())?)
+        .context("--rest, --source-grpc and --agent-grpc are needed")?;
     let options = Options {
         target: Arc::new(target),
         profile: args.profile,
         scale: args.time_scale,
         at_once: args.at_once,
     };
+    // A run may take an hour: better to know now that its results can't be kept.
+    let mut file = args.json.as_deref().map(Results::create).transpose()?;
     let (done, of) = (AtomicUsize::new(0), tests.len());
     let judged = runner::run(tests, &options, |judged| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -111,27 +141,74 @@ pub async fn run(args: Args) -> ExitCode {
     })
     .await;
     println!("{}", report::table(&judged));
-    if let Some(file) = &args.json {
-        let text = format!("{:#}\n", report::document(&judged));
-        if let Err(error) = std::fs::write(file, text) {
-            eprintln!("{}: {error}", file.display());
-            return ExitCode::from(2);
-        }
+    if let Some(file) = &mut file {
+        file.write(&report::document(&judged, &options))?;
     }
-    let failed = judged.iter().any(|test| test.outcome == Outcome::Fail);
-    ExitCode::from(u8::from(failed))
+    let any = |outcome| judged.iter().any(|test| test.outcome == outcome);
+    anyhow::ensure!(
+        any(Outcome::Pass) || any(Outcome::Fail),
+        "nothing was judged: no selected test is applicable with these flags"
+    );
+    Ok(!any(Outcome::Fail))
+}
+
+/// Where the results for machines go.
+struct Results<'a> {
+    path: &'a Path,
+    file: std::fs::File,
+}
+
+// === impl Results ===
+
+impl<'a> Results<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let file = std::fs::File::create(path)
+            .with_context(|| format!("--json {} can't be written", path.display()))?;
+        Ok(Self { path, file })
+    }
+
+    fn write(&mut self, document: &serde_json::Value) -> anyhow::Result<()> {
+        let text = format!("{document:#}\n");
+        self.file
+            .write_all(text.as_bytes())
+            .with_context(|| format!("--json {} can't be written", self.path.display()))
+    }
 }
 
 // === impl Args ===
 
 impl Args {
-    fn wants(&self, test: &suite::Test) -> bool {
-        let group = format!("{:?}", test.group).to_lowercase();
-        let holds = |text: &String| test.name.contains(text.as_str()) || group == *text;
-        (self.filter.is_empty() || self.filter.iter().any(holds)) && !self.skip.iter().any(holds)
+    /// The tests that are asked for, at least one.
+    fn tests(&self) -> anyhow::Result<Vec<suite::Test>> {
+        let fits = |test: &suite::Test, text: &String| {
+            let group = format!("{:?}", test.group).to_lowercase();
+            test.name.contains(text.as_str()) || group == *text
+        };
+        let mut tests = suite::all();
+        for text in &self.filter {
+            anyhow::ensure!(
+                tests.iter().any(|test| fits(test, text)),
+                "--filter {text} fits no test and no group; --list says which there are"
+            );
+        }
+        tests.retain(|test| {
+            let wanted = self.filter.is_empty() || self.filter.iter().any(|text| fits(test, text));
+            wanted && !self.skip.iter().any(|text| fits(test, text))
+        });
+        anyhow::ensure!(!tests.is_empty(), "--skip leaves no test to run");
+        Ok(tests)
     }
 
-    fn target(&self) -> Option<Target> {
+    fn files(&self) -> access::Files {
+        access::Files {
+            ca: self.ca_file.clone(),
+            cert: self.cert_file.clone(),
+            key: self.key_file.clone(),
+            token: self.token_file.clone(),
+        }
+    }
+
+    fn target(&self, access: Access) -> Option<Target> {
         let doors = |rest: &Option<String>, source: &Option<String>, agent: &Option<String>| {
             Some(Doors {
                 rest: rest.clone()?,
@@ -145,6 +222,7 @@ impl Args {
             health: self.health.clone(),
             database: self.database_url.clone(),
             pid: self.server_pid,
+            access,
         })
     }
 }

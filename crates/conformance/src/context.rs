@@ -1,6 +1,5 @@
 //! What a test gets: addresses, names that nobody else uses, players, and clean-up behind it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +8,9 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::play::{Agent, Behaviour, Error, Puppet, Rest, Source, Stage, Watcher, Work};
+use crate::play::{
+    Access, Agent, Behaviour, Error, Proxy, Puppet, Rest, Source, Stage, Watcher, Work,
+};
 
 /// Calls that a test makes at once when it makes many.
 const AT_ONCE: usize = 8;
@@ -40,10 +41,13 @@ pub struct Target {
     pub database: Option<String>,
     /// Its process, to look at its memory.
     pub pid: Option<u32>,
+    /// How its doors are opened.
+    pub access: Access,
 }
 
 /// How much a test does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Minutes.
     Ci,
@@ -74,6 +78,7 @@ pub struct Context {
     pub profile: Profile,
     doors: Doors,
     names: Arc<Names>,
+    left_out: Arc<Mutex<Vec<String>>>,
 }
 
 struct Names {
@@ -125,7 +130,25 @@ impl Context {
                 next: AtomicU64::new(1),
                 clusters: Mutex::default(),
             }),
+            left_out: Arc::default(),
         }
+    }
+
+    /// Notes what this test can't look at here, and why: a pass of the rest must not claim it.
+    pub fn leave_out(&self, what: &str, why: &str) {
+        self.left_out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(format!("{what} ({why})"));
+    }
+
+    /// What was noted so far.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<String> {
+        self.left_out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The same at the doors of the second replica.
@@ -224,6 +247,23 @@ impl Context {
         let puppet = Puppet::start(&self.doors.agent, cluster, &self.stage, behaviour);
         puppet.joined().await?;
         Ok(puppet)
+    }
+
+    /// A proxy before the agent port, and an agent that runs by itself behind it and has joined.
+    ///
+    /// # Errors
+    /// No port can be bound, or the agent can't join.
+    pub async fn puppet_behind_proxy(
+        &self,
+        cluster: &str,
+        behaviour: Behaviour,
+    ) -> Result<(Proxy, Puppet), Error> {
+        let proxy = Proxy::start(&self.doors.agent).await?;
+        let access = self.stage.access.through(&self.doors.agent);
+        let stage = self.stage.clone().with_access(access);
+        let puppet = Puppet::start(&proxy.address(), cluster, &stage, behaviour);
+        puppet.joined().await?;
+        Ok((proxy, puppet))
     }
 
     /// A source that listens by itself, and has a stream.
@@ -327,14 +367,25 @@ impl Context {
         Ok(client)
     }
 
-    /// Resident memory of the server now, bytes, if its process is known.
-    #[must_use]
-    pub fn memory(&self) -> Option<u64> {
-        let path = PathBuf::from(format!("/proc/{}/status", self.target.pid?));
-        let text = std::fs::read_to_string(path).ok()?;
-        let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kib * 1024)
+    /// Resident memory of the server now, bytes; `None` without `--server-pid`.
+    ///
+    /// # Errors
+    /// Failed if that process can't be looked at: it isn't there, or not any more.
+    pub fn memory(&self) -> Result<Option<u64>, Stop> {
+        let Some(pid) = self.target.pid else {
+            return Ok(None);
+        };
+        let resident = || {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        match resident() {
+            Some(kib) => Ok(Some(kib * 1024)),
+            None => Err(Stop::Failed(format!(
+                "expected to see the memory of process {pid} (--server-pid), seen no such process"
+            ))),
+        }
     }
 
     /// Deletes the works of all clusters of this test, plays their agents until the works are gone, and removes the

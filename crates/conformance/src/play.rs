@@ -1,12 +1,13 @@
 //! Sources, agents, operators and bad networks, played on the raw wire.
 //!
-//! Everything belongs to a [`Stage`]: it holds the time scale that all deadlines are multiplied with, and the
-//! [`Recording`] into which every player writes what it did and saw.
+//! Everything belongs to a [`Stage`]: it holds the time scale that all deadlines are multiplied with, the [`Access`] by
+//! which players are let in, and the [`Recording`] into which every player writes what it did and saw.
 //!
-//! Reading order: [`stage`] (deadlines), [`recording`] (what happened), [`work`] (what is published),
+//! Reading order: [`stage`] (deadlines), [`access`] (TLS and tokens), [`recording`] (what happened), [`work`] (what is published),
 //! [`source`] and [`agent`] (one call at a time), [`subscription`] (a stream, read in the background),
 //! [`puppet`] (an agent that runs by itself), [`watcher`] (a source that listens by itself), [`rest`], [`proxy`].
 
+pub mod access;
 pub mod agent;
 pub mod error;
 pub mod proxy;
@@ -21,6 +22,7 @@ pub mod work;
 
 mod wire;
 
+pub use access::Access;
 pub use agent::Agent;
 pub use error::{Error, is_transient};
 pub use proxy::Proxy;

@@ -54,6 +54,9 @@ pub struct Judged {
     pub outcome: Outcome,
     /// Why it failed, or isn't applicable; empty for those that passed.
     pub reason: String,
+    /// Parts of what must hold that were not looked at, each with the reason; a pass doesn't speak for them.
+    #[serde(rename = "notJudged", skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<String>,
     /// Seconds that it took.
     pub seconds: f64,
     /// The end of what was done and seen, if it failed.
@@ -90,6 +93,7 @@ async fn judge(test: Test, options: &Options) -> Judged {
         says: test.says,
         outcome,
         reason,
+        not_judged: Vec::new(),
         seconds: 0.0,
         recording: Vec::new(),
     };
@@ -105,7 +109,7 @@ async fn judge(test: Test, options: &Options) -> Judged {
     }
     let context = Context::new(
         Arc::clone(&options.target),
-        Stage::new(options.scale),
+        Stage::new(options.scale).with_access(options.target.access.clone()),
         options.profile,
     );
     let limit = options.scale.of(match options.profile {
@@ -136,9 +140,24 @@ async fn judge(test: Test, options: &Options) -> Judged {
         Err(Stop::NotApplicable(why)) => (Outcome::NotApplicable, why),
     };
     Judged {
+        not_judged: context.left_out(),
         seconds,
         recording,
         ..over(outcome, reason)
+    }
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// Why it failed or isn't applicable, or what a pass doesn't speak for; empty if there is nothing to say.
+    #[must_use]
+    pub fn remark(&self) -> String {
+        if self.outcome == Outcome::Pass && !self.not_judged.is_empty() {
+            format!("not judged: {}", self.not_judged.join("; "))
+        } else {
+            self.reason.clone()
+        }
     }
 }
 

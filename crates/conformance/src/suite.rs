@@ -7,6 +7,7 @@ mod connections;
 mod deletes;
 mod delivery;
 mod elsewhere;
+mod outage;
 mod replicas;
 mod rest;
 mod rest_lists;
@@ -129,6 +130,7 @@ pub fn all() -> Vec<Test> {
         deletes::tests(),
         delivery::tests(),
         connections::tests(),
+        outage::tests(),
         wire::tests(),
         rest::tests(),
         rest_lists::tests(),

@@ -1,5 +1,6 @@
 //! What goes wrong between players and a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -12,6 +13,14 @@ pub enum Error {
     Address {
         /// What was given.
         address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of certificates or with a token.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
@@ -76,4 +85,15 @@ pub fn is_transient(status: &Status) -> bool {
         status.code(),
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled
     )
+}
+
+/// An error and what it came from, in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(cause) = at {
+        text = format!("{text}: {cause}");
+        at = cause.source();
+    }
+    text
 }

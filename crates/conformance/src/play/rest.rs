@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::error::with_causes;
 use super::recording::What;
 use super::{Error, Stage};
 
@@ -85,7 +86,6 @@ impl Rest {
     /// # Errors
     /// The address isn't an URL.
     pub fn new(base: &str, stage: &Stage) -> Result<Self, Error> {
-        service_runtime::install_crypto_provider();
         let wrong = |why: String| Error::Address {
             address: base.to_owned(),
             why,
@@ -94,9 +94,9 @@ impl Rest {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("it must begin with http:// or https://".to_owned()));
         }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
+        let client = stage
+            .access
+            .http()
             .map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
@@ -343,14 +343,4 @@ fn unusable(method: &str, path: &str, reply: &Reply) -> Error {
         status: reply.status,
         body: reply.short(),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut at = error.source();
-    while let Some(cause) = at {
-        text = format!("{text}: {cause}");
-        at = cause.source();
-    }
-    text
 }

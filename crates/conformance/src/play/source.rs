@@ -26,7 +26,7 @@ impl Source {
         })
     }
 
-    /// The same with a bearer token on every call.
+    /// The same with another bearer token on every call than the stage has, if it has one.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         self.wire = self.wire.with_token(token);

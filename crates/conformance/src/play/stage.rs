@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use super::{Error, Recording};
+use super::{Access, Error, Recording};
 
 /// How long an answer to a call may take, before scaling.
 pub const ANSWER: Duration = Duration::from_secs(15);
@@ -13,7 +13,7 @@ pub const ANSWER: Duration = Duration::from_secs(15);
 pub const EVENT: Duration = Duration::from_secs(35);
 
 /// Factor on every deadline, for slow machines. From the environment: `CONFORMANCE_TIME_SCALE`, default 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct TimeScale(f64);
 
 /// What the players of one test share. Cheap to clone.
@@ -23,6 +23,8 @@ pub struct Stage {
     pub recording: Recording,
     /// Factor on deadlines.
     pub scale: TimeScale,
+    /// How players are let in.
+    pub access: Access,
 }
 
 // === impl TimeScale ===
@@ -88,7 +90,14 @@ impl Stage {
         Self {
             recording: Recording::default(),
             scale,
+            access: Access::default(),
         }
+    }
+
+    /// The same stage for players who are let in by this.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Gives a future so much time, scaled.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use event_wire::Event;
 use event_wire::proto::cloud_event_service_client::CloudEventServiceClient;
 use event_wire::proto::{CloudEvent, PublishRequest, SubscriptionRequest};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use super::recording::{Refusal, What};
@@ -36,12 +36,9 @@ impl Wire {
         actor: String,
         stage: &Stage,
     ) -> Result<Self, Error> {
-        let wrong = |error: &dyn std::error::Error| Error::Address {
-            address: address.to_owned(),
-            why: error.to_string(),
-        };
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| wrong(&error))?
+        let endpoint = stage
+            .access
+            .endpoint(address)?
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .tcp_nodelay(true);
@@ -57,7 +54,7 @@ impl Wire {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         Ok(Self {
             client,
-            token: None,
+            token: stage.access.token(),
             stage: stage.clone(),
             actor: actor.into(),
         })

@@ -72,6 +72,8 @@ async fn f1_a_backlog_of_deletes_delays_nobody(c: Context) -> Verdict {
             most <= 1,
             "expected at most one delete event per row, seen {most}"
         );
+    } else {
+        c.leave_out("one delete event per row", "needs --database-url");
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Need, Test, deletes::ids_of, ensure, refused, same, test};
 use crate::context::{Context, Stop, Verdict, create_surely};
-use crate::play::{Behaviour, Proxy, Puppet, Seen};
+use crate::play::{Behaviour, Seen};
 
 /// What is promised after a reconnect, a restart or a lost notification.
 const RECOVERED: Duration = Duration::from_secs(30);
@@ -35,9 +35,9 @@ pub(super) fn tests() -> Vec<Test> {
 async fn f20_a_cut_stream_loses_nothing(c: Context) -> Verdict {
     let cluster = c.cluster().await?;
     let source = c.source().await?;
-    let proxy = Proxy::start(&c.doors().agent).await?;
-    let puppet = Puppet::start(&proxy.address(), &cluster, &c.stage, Behaviour::default());
-    puppet.joined().await?;
+    let (proxy, puppet) = c
+        .puppet_behind_proxy(&cluster, Behaviour::default())
+        .await?;
     let works = c.works(&source, &cluster, c.size(90, 2000));
     for (number, work) in works.iter().enumerate() {
         if number % 3 == 0 {
@@ -65,9 +65,9 @@ async fn f20_a_cut_stream_loses_nothing(c: Context) -> Verdict {
 async fn f20_a_spec_in_flight_is_not_lost(c: Context) -> Verdict {
     let cluster = c.cluster().await?;
     let source = c.source().await?;
-    let proxy = Proxy::start(&c.doors().agent).await?;
-    let puppet = Puppet::start(&proxy.address(), &cluster, &c.stage, Behaviour::default());
-    puppet.joined().await?;
+    let (proxy, puppet) = c
+        .puppet_behind_proxy(&cluster, Behaviour::default())
+        .await?;
     proxy.stall();
     let works = c.works(&source, &cluster, 20);
     c.create_all(&source, &works).await?;

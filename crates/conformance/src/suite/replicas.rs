@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Need, Test, ensure, refused, same, test};
 use crate::context::{Context, Verdict};
-use crate::play::{Behaviour, Proxy, Puppet};
+use crate::play::Behaviour;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// What the other replica writes reaches an agent that nothing disturbs in 2 s, and a few on a busy machine. Longer, and
@@ -90,9 +90,9 @@ async fn f21_a_work_follows_its_agent(c: Context) -> Verdict {
     let other = c.other()?;
     let cluster = c.cluster().await?;
     let source = c.source().await?;
-    let proxy = Proxy::start(&other.doors().agent).await?;
-    let puppet = Puppet::start(&proxy.address(), &cluster, &c.stage, Behaviour::default());
-    puppet.joined().await?;
+    let (proxy, puppet) = other
+        .puppet_behind_proxy(&cluster, Behaviour::default())
+        .await?;
     let works = c.works(&source, &cluster, 30);
     let (first, rest) = works.split_at(15);
     c.create_all(&source, first).await?;
