@@ -62,7 +62,7 @@ pub(super) fn tests() -> Vec<Test> {
         elsewhere(
             "f61_log_volume_of_the_agent",
             Connections,
-            "happens inside an agent process, where nothing tests it; what a server logs per message is tested in crates/maestro-server/tests/it/logs.rs",
+            "happens inside an agent process; this project's is tested in crates/maestro-agent/tests/it/logs.rs, and what a server logs per message in crates/maestro-server/tests/it/logs.rs",
         ),
     ]
 }
