@@ -182,9 +182,20 @@ fn wording(op: &Op<'_>, found: &mut Vec<Violation>) {
     let Some((at, Outcome::Refused { text, .. } | Outcome::Unknown { text })) = op.returned else {
         return;
     };
-    if let Some(word) = MACHINERY.iter().find(|word| text.contains(**word)) {
+    let words = without_operation(text);
+    if let Some(word) = MACHINERY.iter().find(|word| words.contains(**word)) {
         let text = format!("an error shows {word:?}: {text}");
         let id = op.call.id().unwrap_or_default();
         found.push(Violation::new(Invariant::I13, at, id, text));
     }
+}
+
+/// An answer without the id of its operation: letters at random, which make a name of machinery now and then.
+fn without_operation(text: &str) -> String {
+    const KEY: &str = "\"operation_id\":\"";
+    let Some((before, rest)) = text.split_once(KEY) else {
+        return text.to_owned();
+    };
+    let after = rest.split_once('"').map_or("", |(_, after)| after);
+    format!("{before}{after}")
 }

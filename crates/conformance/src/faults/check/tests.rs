@@ -903,6 +903,10 @@ fn i13_errors_show_no_machinery() {
     );
     let text = r#"maestro-9: Unable to create Resource: consumer "c" is not registered (fk_resources_consumers)"#;
     assert_eq!(tell(text), []);
+    let by_chance = r#"503 {"code":"maestro-9","operation_id":"3Mqj0sCXCBjopydpgxzfpopeBqg","reason":"try again later"}"#;
+    assert_eq!(tell(by_chance), []);
+    let shown = r#"503 {"operation_id":"3Mqj0sCXCBjopydpgxzfpopeBqg","reason":"pgx: closed pool"}"#;
+    assert_eq!(tell(shown), [Invariant::I13]);
 }
 
 #[test]
