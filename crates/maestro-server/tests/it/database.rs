@@ -183,6 +183,8 @@ async fn a_database_that_crashes_loses_nothing_that_was_acknowledged() {
 
 #[tokio::test]
 async fn f59_a_server_waits_for_its_database() {
+    // This test asks before its server has begun.
+    service_runtime::install_crypto_provider();
     let database_server = Postgres::start().await.unwrap();
     let mut config = on(&database_server.database().await.unwrap());
     database_server.stop().await.unwrap();
