@@ -9,7 +9,7 @@ use event_wire::payload::StatusHashList;
 use manifestwork::hash;
 use tokio::sync::Semaphore;
 
-use super::Context;
+use super::{Context, MAX_ID};
 use crate::model::{ResourceId, SourceId};
 use crate::storage;
 use crate::telemetry::Way;
@@ -18,8 +18,10 @@ use crate::telemetry::Way;
 const PAGE: usize = 1000;
 /// Sources that are compared at once; the others wait for their turn.
 const AT_ONCE: usize = 3;
-/// Hashes that may wait, of all sources together: some 100 MB.
+/// Hashes that may wait, of all sources together: some 100 MB with ids as they are, 300 MB with the longest.
 const MAX_WAITING: usize = 500_000;
+/// Longest hash that is kept, bytes: twice that of a SHA-256. No status has a longer one.
+const MAX_HASH: usize = 128;
 /// Before a comparison is tried again, at first.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Before a comparison is tried again, at most.
@@ -47,7 +49,7 @@ pub struct Full;
 pub enum Known {
     /// Nothing: it wants all statuses.
     Nothing,
-    /// These, by their hash. `None` where two requests differ: one of them is wrong.
+    /// These, by their hash. `None` where it can't be that of a status, or where two requests differ: one of them is wrong.
     Hashes(HashMap<ResourceId, Option<String>>),
 }
 
@@ -103,16 +105,20 @@ impl StatusResyncs {
 // === impl Known ===
 
 impl From<StatusHashList> for Known {
+    /// Entries that no resource can have are left out: a source that says only such things has asked for nothing.
     fn from(list: StatusHashList) -> Self {
-        let entries = list.status_hashes.into_iter();
-        let hashes: HashMap<_, _> = entries
-            .map(|entry| (ResourceId::from(entry.resource_id), Some(entry.status_hash)))
-            .collect();
-        if hashes.is_empty() {
-            Self::Nothing
-        } else {
-            Self::Hashes(hashes)
+        if list.status_hashes.is_empty() {
+            return Self::Nothing;
         }
+        let possible = list
+            .status_hashes
+            .into_iter()
+            .filter(|entry| entry.resource_id.len() <= MAX_ID);
+        let entries = possible.map(|entry| {
+            let hash = Some(entry.status_hash).filter(|hash| hash.len() <= MAX_HASH);
+            (ResourceId::from(entry.resource_id), hash)
+        });
+        Self::Hashes(entries.collect())
     }
 }
 
@@ -287,6 +293,25 @@ mod tests {
         assert_eq!(known, Known::Nothing);
         known.join(hashes(&[("a", Some("1"))]));
         assert!(known.lacks(&row("d", "1")));
+    }
+
+    /// The limit counts entries: each of them must be small.
+    #[test]
+    fn what_no_resource_can_have_takes_no_memory() {
+        let entry = |id: &str, hash: &str| event_wire::payload::StatusHash {
+            resource_id: id.to_owned(),
+            status_hash: hash.to_owned(),
+        };
+        let long = "x".repeat(1_000_000);
+        let list = StatusHashList {
+            status_hashes: vec![entry(&long, "1"), entry("a", &long), entry("b", "2")],
+        };
+        let known = hashes(&[("a", None), ("b", Some("2"))]);
+        assert_eq!(Known::from(list), known);
+        let list = StatusHashList {
+            status_hashes: vec![entry(&long, "1")],
+        };
+        assert_eq!(Known::from(list), hashes(&[]));
     }
 
     #[test]
