@@ -276,10 +276,12 @@ impl CloudEventService for SourceService {
             Err(_) => named.unwrap_or_default(),
         };
         self.admit(&request, Act::Publish, &source).await?;
-        let event = event?;
         let call = trace::of_call(request.metadata());
         let started = Instant::now();
-        let result = self.accept(event, call.as_ref()).await;
+        let result = match event {
+            Ok(event) => self.accept(event, call.as_ref()).await,
+            Err(status) => Err(status),
+        };
         let code = result.as_ref().err().map_or(Code::Ok, Status::code);
         self.context
             .telemetry
