@@ -42,7 +42,7 @@ pub struct Herald {
 enum Stop {
     Closed,
     Stalled,
-    /// The source fell too far behind.
+    /// The source can't be told of everything any more.
     Behind,
 }
 
@@ -68,7 +68,7 @@ impl Herald {
             ),
             Stop::Behind => tracing::warn!(
                 source = %self.stream.source,
-                "A source fell too far behind: closing its connection, it has to list again."
+                "A source can't be told of all that happened: closing its connection, it has to list again."
             ),
         }
         self.stream.connection.cut();
@@ -176,6 +176,10 @@ impl Herald {
                         _ => Skipped::Unreadable,
                     };
                     flow.skipped(Way::Status, sending.kind, why);
+                    // An end is told once: a source that can't get it must compare what it has.
+                    if sending.id.is_none() {
+                        return Err(Stop::Behind);
+                    }
                     seldom!(
                         error,
                         source = %self.stream.source,
@@ -248,25 +252,46 @@ mod tests {
     use crate::storage::sqlite::Sqlite;
     use crate::telemetry::Telemetry;
 
+    fn herald(out: Sender) -> Herald {
+        let hub = Arc::new(Hub::new(Telemetry::default()));
+        Herald {
+            store: Arc::new(Sqlite::in_memory().unwrap()),
+            stream: hub.add_source("s1".into(), Connection::new()),
+            hub,
+            out,
+            limits: Limits::default(),
+        }
+    }
+
     /// I4: the source would wait for ever for the end of a resource that nobody will tell it.
     #[tokio::test]
     async fn a_source_whose_removals_are_no_longer_kept_has_to_list() {
-        let hub = Arc::new(Hub::new(Telemetry::default()));
-        let stream = hub.add_source("s1".into(), Connection::new());
         let (out, _outgoing) = Outgoing::new(None, ());
-        let herald = Herald {
-            store: Arc::new(Sqlite::in_memory().unwrap()),
-            hub: Arc::clone(&hub),
-            stream,
-            out,
-            limits: Limits::default(),
-        };
-        hub.changed(&Change::Removed {
+        let herald = herald(out);
+        herald.hub.changed(&Change::Removed {
             id: "r1".into(),
             source: "s1".into(),
             event: "purged".into(),
         });
         let stop = tokio::time::timeout(Duration::from_secs(10), herald.serve()).await;
         assert!(matches!(stop, Ok(Stop::Behind)), "the stream goes on");
+    }
+
+    /// I4, too.
+    #[tokio::test]
+    async fn a_source_that_cannot_be_told_an_end_has_to_list() {
+        let (out, _outgoing) = Outgoing::new(None, ());
+        let herald = herald(out);
+        let removal = Removal {
+            event: "e1".to_owned(),
+            id: "r1".into(),
+            payload: "{}".to_owned(),
+            status: "no event".to_owned(),
+        };
+        let mut found = Found::default();
+        found.removals.insert("e1".to_owned(), removal);
+        let entries = vec![StatusEntry::Removed("e1".to_owned())];
+        let sent = herald.send(entries, found).await;
+        assert!(matches!(sent, Err(Stop::Behind)), "the stream goes on");
     }
 }

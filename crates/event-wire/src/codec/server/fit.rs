@@ -2,8 +2,8 @@
 //!
 //! Their gRPC library takes messages of at most 4 MiB and ends the stream at a larger one. A status event carries feedback
 //! values (up to 1 MiB each) and the whole bundle, so it can grow beyond that. Then things are left out until it fits, and a
-//! condition says so: raw JSON values, the largest first; the bundle; all other values. The end of a resource is told
-//! whatever it takes: its last words are cut down to the fact. What is still too large then can't be sent.
+//! condition says so: raw JSON values, the largest first; the bundle; all other values. The last words of a resource are
+//! cut down to the fact. What is still too large then, by its attributes or by one condition, can't be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub const MAX_STATUS_EVENT: usize = 4 * 1024 * 1024 - 64 * 1024;
 const NAMED: usize = 8;
 /// Characters of a name that are shown.
 const NAME_SHOWN: usize = 64;
-/// Bytes that the condition of a manifest takes, roughly: a value that is smaller isn't worth it.
+/// Bytes that the condition of a manifest takes, roughly: what is left out must make up for it.
 const CONDITION: usize = 300;
 
 /// Leaves things out until the event takes at most `limit` bytes on the wire. Tells whether anything was left out.
