@@ -128,7 +128,7 @@ impl ListWriter {
             }
         }
         if self.outlet.send(format!(r#"],"size":{written}}}"#)).await {
-            self.outlet.finish();
+            self.outlet.finish().await;
         }
     }
 }
@@ -203,8 +203,13 @@ pub(super) async fn get(
     Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
+    let place = api.places.object().await;
+    let place = place.map_err(|problem| operation.failed(problem))?;
     match api.store.resource(&id.as_str().into()).await {
-        Ok(Some(row)) => Ok(raw(StatusCode::OK, present::item(&row).text)),
+        Ok(Some(row)) => {
+            let text = present::item(&row).text;
+            Ok(raw(StatusCode::OK, Outlet::whole(place, text)))
+        }
         Ok(None) => {
             let reason = format!("Resource with id='{id}' not found");
             Err(operation.failed(Problem::new(problem::NOT_FOUND, reason)))

@@ -58,7 +58,7 @@ pub(super) async fn list_all(
     };
     let start = format!(r#"{{"items":[{}"#, list.portion());
     if list.end.is_empty() {
-        return Ok(raw(StatusCode::OK, start));
+        return Ok(raw(StatusCode::OK, Outlet::whole(place, start)));
     }
     let (outlet, body) = Outlet::new(place);
     tokio::spawn(async move {
@@ -69,7 +69,7 @@ pub(super) async fn list_all(
             }
             portion = list.portion();
         }
-        outlet.finish();
+        outlet.finish().await;
     });
     Ok(raw(StatusCode::OK, body))
 }
@@ -111,6 +111,8 @@ pub(super) async fn get(
     Id(id): Id,
 ) -> Result<Response, Failure> {
     let operation = Operation::of(&headers);
+    let place = api.places.object().await;
+    let place = place.map_err(|problem| operation.failed(problem))?;
     match api.store.consumer(&id).await {
         Ok(Some(consumer)) => {
             let delivery = Delivery::of(&api, &consumer.name).await.map_err(|error| {
@@ -119,7 +121,8 @@ pub(super) async fn get(
             let mut body = presented(&consumer);
             // A key beyond upstream's, which clients of single objects tolerate.
             body.insert("delivery".into(), value!(delivery));
-            Ok(json(StatusCode::OK, &body))
+            let text = Value::Object(body).to_string();
+            Ok(raw(StatusCode::OK, Outlet::whole(place, text)))
         }
         Ok(None) => Err(operation.failed(not_found(&id))),
         Err(error) => Err(operation.failed(Problem::storage("Unable to find Consumer", &error))),
