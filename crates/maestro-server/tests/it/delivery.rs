@@ -888,13 +888,14 @@ async fn a_status_that_go_sources_could_not_receive_does_not_end_their_stream(co
     );
     // Nothing can be left out of this one; the next is told again.
     agent.publish(told(4_150_000)).await.unwrap();
-    statuses.silence(Duration::from_millis(500)).await;
     let url = format!("http://{}/metrics", server.addresses.metrics);
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-    assert!(
-        text.contains(r#"delivery_skipped_events_total{direction="status",reason="too_large"} 1"#),
-        "{text}"
-    );
+    testkit::eventually("the status to be passed over", DEADLINE, async || {
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        let line = r#"delivery_skipped_events_total{direction="status",reason="too_large"} 1"#;
+        text.contains(line).then_some(())
+    })
+    .await;
+    statuses.silence(Duration::from_millis(100)).await;
     agent.publish(told(10)).await.unwrap();
     assert!(statuses.next().await.data()["manifestBundle"].is_object());
 }

@@ -12,10 +12,13 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{DEADLINE, Server, bundle, config_map};
 
+/// How long the ports of [`narrow`] wait for the first bytes: long for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A server whose gRPC ports have little patience and few places.
 async fn narrow(places: usize) -> Server {
     let mut config = Config::default();
-    config.transport.handshake_timeout = Duration::from_millis(300);
+    config.transport.handshake_timeout = PATIENCE;
     config.transport.max_connections = places;
     Server::start(config).await
 }
@@ -36,9 +39,9 @@ async fn a_connection_that_never_speaks_http_2_is_closed() {
             assert!(closed.await.is_ok(), "{port} waits on after {start:?}");
         }
     }
-    // Those who do speak have all the time that they want.
+    // Those who do speak have all the time that they want: nothing can be waited for here but the time itself.
     let source = server.source("s1").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(PATIENCE + Duration::from_millis(500)).await;
     source
         .create("r1", "c1", &bundle(&[config_map("a")]))
         .await

@@ -221,8 +221,19 @@ async fn orphans_of_a_cluster_registered_later_are_named_again(config: Config) {
     let ids: Vec<String> = (0..30).map(|number| format!("stranger-{number}")).collect();
     let held: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 4)).collect();
     let mut specs = server.agent("c1").await.join(&held).await;
-    // Until it is compared: an orphan that is tolerated would be deleted.
-    specs.silence(Duration::from_millis(300)).await;
+    let url = format!("http://{}/metrics", server.addresses.metrics);
+    testkit::eventually(
+        "what it has to be compared",
+        crate::harness::DEADLINE,
+        async || {
+            let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            let line = "resources_spec_resync_duration_seconds_count 1";
+            text.contains(line).then_some(())
+        },
+    )
+    .await;
+    // An orphan that is tolerated would be deleted.
+    specs.silence(Duration::from_millis(100)).await;
     let id = server.cluster("c1").await;
     let orphans = async |count: u64| {
         let path = format!("/api/maestro/v1/consumers/{id}");
