@@ -23,7 +23,7 @@ pub(super) struct GrpcArgs {
     /// Largest message that is sent, bytes.
     #[arg(long, default_value_t = i32::MAX as usize)]
     grpc_max_send_message_size: usize,
-    /// How long a new connection may take for its TLS handshake. Upstream's default is 2m.
+    /// How long a new connection may take for its TLS handshake, and then for the first bytes of HTTP/2. Upstream's default is 2m.
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
     grpc_connection_timeout: Duration,
     /// Calls and streams on one connection, at most; 0 = no limit.
