@@ -2,7 +2,7 @@
 
 mod pace;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -198,13 +198,30 @@ impl Courier {
         &self,
         mut orphans: Vec<(ResourceId, i64)>,
     ) -> Result<Option<Stop>, Error> {
-        for page in orphans.clone().chunks(BATCH_ROWS) {
-            let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
-            let mut known = self.store.clusters_of(&ids).await?;
-            known.retain(|(_, owner)| *owner == self.stream.cluster);
-            orphans.retain(|(id, _)| !known.iter().any(|(known, _)| known == id));
+        match self.living(&orphans).await {
+            Ok(living) => {
+                orphans.retain(|(id, _)| !living.contains(id));
+                Ok(self.delete_orphans(orphans).await)
+            }
+            Err(error) => {
+                self.stream.retry_orphans(orphans);
+                Err(error)
+            }
         }
-        Ok(self.delete_orphans(orphans).await)
+    }
+
+    /// Those that the agent should have by now.
+    async fn living(&self, orphans: &[(ResourceId, i64)]) -> Result<HashSet<ResourceId>, Error> {
+        let mut living = HashSet::new();
+        for page in orphans.chunks(BATCH_ROWS) {
+            let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
+            let known = self.store.clusters_of(&ids).await?;
+            let own = known
+                .into_iter()
+                .filter(|(_, owner)| *owner == self.stream.cluster);
+            living.extend(own.map(|(id, _)| id));
+        }
+        Ok(living)
     }
 
     async fn send(
