@@ -733,6 +733,7 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
         reason: "burnt".into(),
         who: "me".into(),
         include_live: false,
+        first: true,
     };
     assert_eq!(
         store.force_remove(&forced).await.unwrap(),
@@ -778,7 +779,8 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
     );
 }
 
-/// D13, F6: each portion is kept, nobody adds to what is ending, and whoever finishes it leaves one record of all.
+/// D13, F6: each portion is kept, nobody adds to what is ending, whoever finishes it leaves one record of all, and whoever
+/// had a part in it is on record too.
 async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     const WORKS: usize = 700;
     let doomed = register(&*store, "c1").await;
@@ -791,6 +793,7 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
         reason: "burnt".into(),
         who: "me".into(),
         include_live: true,
+        first: true,
     };
     let mut gone = BTreeSet::new();
     let mut note = |changes: Vec<Change>| {
@@ -808,7 +811,23 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     assert!(store.resource(&"r000".into()).await.unwrap().is_none());
     assert!(store.resource(&"r699".into()).await.unwrap().is_some());
     assert!(store.consumer(&doomed.id).await.unwrap().is_some());
-    assert!(store.audit(&doomed.id).await.unwrap().is_empty());
+    forced.first = false;
+    let records = async || {
+        let entries = store.audit(&doomed.id).await.unwrap();
+        let record =
+            |entry: AuditEntry| (entry.action, entry.who, entry.reason, entry.resources.len());
+        entries.into_iter().map(record).collect::<Vec<_>>()
+    };
+    let record = |action: &str, who: &str, reason: &str, resources: usize| {
+        (
+            action.to_owned(),
+            who.to_owned(),
+            reason.to_owned(),
+            resources,
+        )
+    };
+    let begun = record("force-remove-begun", "me", "burnt", 0);
+    assert_eq!(records().await, std::slice::from_ref(&begun));
     // An agent that comes back now is not told to delete what went so far.
     assert!(!store.is_registered(&"c1".into()).await.unwrap());
     assert!(matches!(
@@ -818,16 +837,28 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     done(&*store, create("elsewhere", "c2")).await;
 
     // The one who asked has gone; somebody else asks for the rest.
+    forced.first = true;
+    forced.who = "my heir".into();
+    forced.reason = "still burnt".into();
     forced.include_live = false;
     assert!(matches!(
         store.force_remove(&forced).await.unwrap(),
         ForcedOutcome::Live(_)
     ));
+    assert_eq!(
+        records().await,
+        std::slice::from_ref(&begun),
+        "nothing was done"
+    );
     forced.include_live = true;
-    forced.who = "my heir".into();
+    let continued = record("force-remove-continued", "my heir", "still burnt", 0);
     let resources = loop {
         match store.force_remove(&forced).await.unwrap() {
-            ForcedOutcome::Portion(changes) => note(changes),
+            ForcedOutcome::Portion(changes) => {
+                note(changes);
+                assert_eq!(records().await, [continued.clone(), begun.clone()]);
+                forced.first = false;
+            }
             ForcedOutcome::Removed { changes, resources } => {
                 note(changes);
                 break resources;
@@ -837,12 +868,9 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     };
     assert_eq!((gone.len(), resources), (WORKS, 700));
     assert!(store.consumer(&doomed.id).await.unwrap().is_none());
+    let removed = record("force-remove", "my heir", "still burnt", WORKS);
+    assert_eq!(records().await, [removed, continued, begun]);
     let audit = store.audit(&doomed.id).await.unwrap();
-    assert_eq!(audit.len(), 1);
-    assert_eq!(
-        (audit[0].who.as_str(), audit[0].action.as_str()),
-        ("my heir", "force-remove")
-    );
     let named: BTreeSet<ResourceId> = audit[0]
         .resources
         .iter()

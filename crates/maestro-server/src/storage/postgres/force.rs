@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use sql_store::postgres::{Client, Transaction};
 
 use super::super::facts::action;
+use super::super::force::record;
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
 use super::Instance;
+use super::facts::note_audit;
 use super::values::{Json, or_epoch};
 use crate::model::{Change, ClusterName};
 
@@ -60,8 +62,8 @@ enum Begun {
     Not(ForcedOutcome),
 }
 
-/// Marks the consumer as ending, unless it is. Nobody adds a resource from here on: creates hold the row of the consumer
-/// while they are on their way, and pass over one that is marked.
+/// Marks the consumer as ending, unless it is, and notes who asks for it. Nobody adds a resource from here on: creates hold
+/// the row of the consumer while they are on their way, and pass over one that is marked.
 async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, Error> {
     let row = transaction
         .query_opt(
@@ -73,6 +75,9 @@ async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, 
         return Ok(Begun::Not(ForcedOutcome::Unknown));
     };
     if let Some(begun) = row.try_get(0)? {
+        if forced.first {
+            note_audit(transaction, &record(forced, true, now())).await?;
+        }
         return Ok(Begun::At(begun));
     }
     if !forced.include_live {
@@ -88,6 +93,7 @@ async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, 
             &[&forced.id, &begun],
         )
         .await?;
+    note_audit(transaction, &record(forced, false, begun)).await?;
     Ok(Begun::At(begun))
 }
 

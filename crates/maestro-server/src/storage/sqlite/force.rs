@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use sql_store::sqlite::rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::facts::action;
+use super::super::force::record;
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
+use super::facts::note_audit;
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{Change, ClusterName};
 
@@ -41,7 +43,12 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
         return Ok(ForcedOutcome::Live(count_live(db, forced)?));
     }
     let begun = match begun {
-        Some(begun) => begun,
+        Some(begun) => {
+            if forced.first {
+                note_audit(db, &record(forced, true, now()))?;
+            }
+            begun
+        }
         None => begin(db, forced)?,
     };
     let changes = rows
@@ -55,13 +62,14 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
     Ok(ForcedOutcome::Removed { changes, resources })
 }
 
-/// Marks the consumer as ending: creates take it for unknown from here on.
+/// Marks the consumer as ending, and notes who asks for it: creates take it for unknown from here on.
 fn begin(db: &Connection, forced: &Forced) -> Result<Timestamp, Error> {
     let begun = now();
     db.execute(
         "update consumers set deleted_at = ?2 where id = ?1",
         params![forced.id, time_text(begun)],
     )?;
+    note_audit(db, &record(forced, false, begun))?;
     Ok(begun)
 }
 
