@@ -54,6 +54,7 @@ on_all_stores!(
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
     f6_a_large_cluster_ends_in_portions,
+    f6_large_statuses_end_in_smaller_portions,
     what_anybody_may_ask_for_is_not_kept_for_ever,
 );
 
@@ -881,6 +882,46 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
         store.force_remove(&forced).await.unwrap(),
         ForcedOutcome::Unknown
     );
+}
+
+/// F6: what a portion holds in memory is bound by the size of its statuses too.
+async fn f6_large_statuses_end_in_smaller_portions(store: Arc<dyn Store>) {
+    const WORKS: usize = 40;
+    let doomed = register(&*store, "c1").await;
+    for number in 0..WORKS {
+        let id = format!("r{number:02}");
+        done(&*store, create(&id, "c1")).await;
+        let Operation::Status(mut status) = report(&id, "c1", 1, 1, false) else {
+            panic!("a status")
+        };
+        status
+            .event
+            .set_json(&json!({"conditions": [], "large": "x".repeat(1024 * 1024)}));
+        done(&*store, Operation::Status(status)).await;
+    }
+    let forced = Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: true,
+        first: true,
+    };
+    let mut gone = 0;
+    let resources = loop {
+        let (changes, resources) = match store.force_remove(&forced).await.unwrap() {
+            ForcedOutcome::Portion(changes) => (changes, None),
+            ForcedOutcome::Removed { changes, resources } => (changes, Some(resources)),
+            other => panic!("{other:?}"),
+        };
+        // 16 MiB, and what is read at once.
+        assert!(changes.len() <= 16 + 8, "{} at once", changes.len());
+        gone += changes.len();
+        if let Some(resources) = resources {
+            break resources;
+        }
+    };
+    assert_eq!((gone, resources), (WORKS, 40));
 }
 
 /// Sets times of a row, and of its reminder, to those of another clock.

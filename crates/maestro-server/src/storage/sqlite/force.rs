@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sql_store::sqlite::rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::facts::action;
-use super::super::force::record;
+use super::super::force::{Portion, record};
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
 use super::facts::note_audit;
 use super::{optional_time_of, time_of, time_text};
@@ -33,7 +33,7 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
     let Some(begun) = begun else {
         return Ok(ForcedOutcome::Unknown);
     };
-    let rows = portion(db, forced)?;
+    let Portion { rows, last, .. } = portion(db, forced)?;
     let live = match begun {
         // Only the first portion has to look at all of them: nobody can add any later.
         None => !forced.include_live && count_live(db, forced)? > 0,
@@ -52,10 +52,10 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
         None => begin(db, forced)?,
     };
     let changes = rows
-        .iter()
+        .into_iter()
         .map(|row| end(db, forced, row, begun))
         .collect::<Result<_, _>>()?;
-    if rows.len() == PORTION {
+    if !last {
         return Ok(ForcedOutcome::Portion(changes));
     }
     let resources = bury(db, forced, begun)?;
@@ -82,15 +82,20 @@ fn count_live(db: &Connection, forced: &Forced) -> Result<u64, Error> {
     Ok(live.unsigned_abs())
 }
 
-/// The next rows, without their specs.
-fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Error> {
+/// The next rows, without their specs. Statuses may be large: one comes after the other, until there are enough.
+fn portion(db: &Connection, forced: &Forced) -> Result<Portion, Error> {
     let mut statement = db.prepare_cached(
         "select id, source, version, created_at, deleted_at, metadata, status \
-         from resources where consumer_name = ?1 order by id limit ?2",
+         from resources where consumer_name = ?1 order by id",
     )?;
-    let limit = i64::try_from(PORTION).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![forced.cluster.as_str(), limit], |row| {
-        Ok(last_words::Row {
+    let mut rows = statement.query([forced.cluster.as_str()])?;
+    let mut portion = Portion::default();
+    while portion.room(PORTION) > 0 {
+        let Some(row) = rows.next()? else {
+            portion.last = true;
+            break;
+        };
+        portion.add(last_words::Row {
             id: row.get::<_, String>(0)?.into(),
             source: row.get::<_, String>(1)?.into(),
             version: row.get(2)?,
@@ -98,9 +103,9 @@ fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Err
             deleted_at: optional_time_of(row, 4)?,
             metadata: row.get(5)?,
             status: row.get(6)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        });
+    }
+    Ok(portion)
 }
 
 /// Writes last words and a tombstone, and removes the row. All tombstones of one ending have its time, so that those who
@@ -108,12 +113,12 @@ fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Err
 fn end(
     db: &Connection,
     forced: &Forced,
-    row: &last_words::Row,
+    row: last_words::Row,
     begun: Timestamp,
 ) -> Result<Change, Error> {
     let now = now();
     let event = uuid::Uuid::new_v4().to_string();
-    let words = last_words::of(row, forced, now)?;
+    let words = last_words::of(&row, forced, now)?;
     db.prepare_cached(
         "insert into removals (event, resource_id, payload, status, created_at) \
          select ?2, id, payload, ?3, ?4 from resources where id = ?1",
@@ -131,8 +136,8 @@ fn end(
     db.prepare_cached("delete from resources where id = ?1")?
         .execute([row.id.as_str()])?;
     Ok(Change::Removed {
-        id: row.id.clone(),
-        source: row.source.clone(),
+        id: row.id,
+        source: row.source,
         event,
     })
 }
