@@ -5,6 +5,7 @@
 //! one transaction per call.
 
 pub mod facts;
+mod force;
 mod last_words;
 pub(crate) mod metadata;
 pub mod postgres;
@@ -131,7 +132,8 @@ pub trait Store: facts::Facts + 'static {
 
     /// Ends a consumer for good, a portion at a time: some of its resources get a final status and go, and with the last of
     /// them the consumer goes and an audit entry stays. To be asked again until nothing is left; whoever asks goes on where
-    /// the last one stopped. From the first portion on nobody can add resources, and the cluster isn't registered any more.
+    /// the last one stopped, and another audit entry says who began or went on. From the first portion on nobody can add
+    /// resources, and the cluster isn't registered any more.
     async fn force_remove(&self, forced: &Forced) -> Result<ForcedOutcome, Error>;
 
     /// Says that this server is alive.
@@ -282,6 +284,8 @@ pub struct Forced {
     pub who: String,
     /// Whether resources go whose deletion nobody asked for.
     pub include_live: bool,
+    /// Whether this asks for the first portion of a request: the audit notes who begins, or goes on with what was begun.
+    pub first: bool,
 }
 
 /// What became of a forced removal.

@@ -1,6 +1,8 @@
 //! Brings specs to one agent stream.
 
-use std::collections::HashMap;
+mod pace;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use event_wire::{Stamp, codec};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use self::pace::{BATCH_ROWS, Pace};
 use super::agenda::Why;
 use super::hub::{AgentStream, FRESHNESS, Hub, SpecWork};
 use super::log::Note;
@@ -20,10 +23,6 @@ use crate::seldom::seldom;
 use crate::storage::{Error, Store};
 use crate::telemetry::{Skipped, Way};
 
-/// Bytes of rows read at once, roughly: what a slow agent holds in memory.
-const BATCH_BYTES: usize = 256 * 1024;
-/// Rows read at once, at most.
-const BATCH_ROWS: usize = 64;
 /// First and longest pause after a failed read.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -199,13 +198,30 @@ impl Courier {
         &self,
         mut orphans: Vec<(ResourceId, i64)>,
     ) -> Result<Option<Stop>, Error> {
-        for page in orphans.clone().chunks(BATCH_ROWS) {
-            let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
-            let mut known = self.store.clusters_of(&ids).await?;
-            known.retain(|(_, owner)| *owner == self.stream.cluster);
-            orphans.retain(|(id, _)| !known.iter().any(|(known, _)| known == id));
+        match self.living(&orphans).await {
+            Ok(living) => {
+                orphans.retain(|(id, _)| !living.contains(id));
+                Ok(self.delete_orphans(orphans).await)
+            }
+            Err(error) => {
+                self.stream.retry_orphans(orphans);
+                Err(error)
+            }
         }
-        Ok(self.delete_orphans(orphans).await)
+    }
+
+    /// Those that the agent should have by now.
+    async fn living(&self, orphans: &[(ResourceId, i64)]) -> Result<HashSet<ResourceId>, Error> {
+        let mut living = HashSet::new();
+        for page in orphans.chunks(BATCH_ROWS) {
+            let ids: Vec<ResourceId> = page.iter().map(|(id, _)| id.clone()).collect();
+            let known = self.store.clusters_of(&ids).await?;
+            let own = known
+                .into_iter()
+                .filter(|(_, owner)| *owner == self.stream.cluster);
+            living.extend(own.map(|(id, _)| id));
+        }
+        Ok(living)
     }
 
     async fn send(
@@ -226,7 +242,8 @@ impl Courier {
         };
         let read_at = Instant::now();
         flow.database("read_specs", read_at.duration_since(asked_at));
-        pace.learn(&rows);
+        pace.learn(rows.len(), rows.iter().map(size).sum());
+        let asked = ids.len();
         let mut rows: HashMap<ResourceId, Found> = rows
             .into_iter()
             .map(|found| (found.row.id.clone(), found))
@@ -249,7 +266,7 @@ impl Courier {
                 if read_at.duration_since(row_asked_at) > FRESHNESS {
                     // Nothing of such an answer can be sent: a smaller question is answered sooner.
                     seldom!(warn, consumer = %self.stream.cluster, "The database answers so slowly that specs are old when they come; they are read again.");
-                    pace.slower();
+                    pace.slower(asked);
                 }
                 self.stream
                     .put_back(std::iter::once((id, why)).chain(taken).collect());
@@ -290,6 +307,7 @@ impl Courier {
                 return Ok(Some(stop));
             }
         }
+        pace.faster(asked);
         Ok(None)
     }
 
@@ -309,40 +327,8 @@ impl Courier {
     }
 }
 
-/// How many rows make a batch, learnt from the rows.
-#[derive(Debug)]
-struct Pace {
-    row_bytes: usize,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            row_bytes: 16 * 1024,
-        }
-    }
-}
-
-impl Pace {
-    fn rows(&self) -> usize {
-        (BATCH_BYTES / self.row_bytes.max(1)).clamp(1, BATCH_ROWS)
-    }
-
-    /// Half as many rows next time.
-    fn slower(&mut self) {
-        self.row_bytes = (self.row_bytes * 2).min(BATCH_BYTES);
-    }
-
-    fn learn(&mut self, rows: &[Found]) {
-        let bytes: usize = rows
-            .iter()
-            .map(|found| {
-                let kept = found.spec.as_ref().map_or(0, |spec| spec.size());
-                found.row.payload.len() + kept
-            })
-            .sum();
-        if let Some(average) = bytes.checked_div(rows.len()) {
-            self.row_bytes = (self.row_bytes + average) / 2;
-        }
-    }
+/// Bytes of documents that a row brought, roughly.
+fn size(found: &Found) -> usize {
+    let kept = found.spec.as_ref().map_or(0, |spec| spec.size());
+    found.row.payload.len() + kept
 }

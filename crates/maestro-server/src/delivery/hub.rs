@@ -507,6 +507,15 @@ impl AgentStream {
         self.wake.notify_one();
     }
 
+    /// Deletes these later, with those that were given up meanwhile; of what is in both the newer word counts.
+    pub(super) fn retry_orphans(&self, mut orphans: Vec<(ResourceId, i64)>) {
+        let mut state = lock(&self.state);
+        let newer: HashSet<ResourceId> = state.orphans.iter().map(|(id, _)| id.clone()).collect();
+        orphans.retain(|(id, _)| !newer.contains(id));
+        state.orphans.append(&mut orphans);
+        self.wake.notify_one();
+    }
+
     /// Returns what couldn't be looked at.
     pub(super) fn put_back(&self, ids: Vec<(ResourceId, Why)>) {
         let mut state = lock(&self.state);

@@ -68,12 +68,13 @@ pub(super) async fn force_remove(
         );
         return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
     }
-    let forced = Forced {
+    let mut forced = Forced {
         id,
         cluster: consumer.name.clone(),
         reason,
         who: actor.named(&operation),
         include_live,
+        first: true,
     };
     let mut removed = 0_usize;
     loop {
@@ -97,7 +98,10 @@ pub(super) async fn force_remove(
                 );
                 return Err(operation.failed(Problem::new(problem::CONFLICT, text)));
             }
-            ForcedOutcome::Portion(changes) => removed += changes.len(),
+            ForcedOutcome::Portion(changes) => {
+                removed += changes.len();
+                forced.first = false;
+            }
             ForcedOutcome::Removed { resources, .. } => {
                 tracing::warn!(
                     consumer = %consumer.name,
@@ -121,6 +125,14 @@ async fn portion(api: &Api, forced: &Forced) -> Result<ForcedOutcome, Error> {
     let task = tokio::spawn(async move {
         let outcome = store.force_remove(&forced).await?;
         if let ForcedOutcome::Portion(changes) | ForcedOutcome::Removed { changes, .. } = &outcome {
+            if forced.first {
+                tracing::warn!(
+                    consumer = %forced.cluster,
+                    who = %forced.who,
+                    reason = ?forced.reason,
+                    "The removal of a consumer by force began or goes on."
+                );
+            }
             changes.iter().for_each(|change| hub.changed(change));
         }
         Ok(outcome)

@@ -183,7 +183,7 @@ pub struct AuditEntry {
     pub id: String,
     /// When.
     pub at: Timestamp,
-    /// What: `force-remove`, `accept-orphans` or `resend`.
+    /// What: one of [`action`].
     pub action: String,
     /// Id of the consumer; empty in old entries.
     pub consumer: String,
@@ -208,7 +208,11 @@ pub struct Gauges {
 
 /// Names of what operators do.
 pub mod action {
-    /// A cluster was ended.
+    /// The end of a cluster began: its first resources went.
+    pub const FORCE_REMOVE_BEGUN: &str = "force-remove-begun";
+    /// Somebody asked again for the end of a cluster that had begun, and more resources went.
+    pub const FORCE_REMOVE_CONTINUED: &str = "force-remove-continued";
+    /// A cluster was ended: all of its resources are gone.
     pub const FORCE_REMOVE: &str = "force-remove";
     /// Unknown resources of a cluster were given up.
     pub const ACCEPT_ORPHANS: &str = "accept-orphans";

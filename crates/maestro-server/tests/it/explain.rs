@@ -205,7 +205,7 @@ async fn what_operators_do_is_kept(config: Config) {
     assert_eq!(status, 200, "{body}");
     for of in [consumer.as_str(), "c1"] {
         let (status, body) = audit(of).await;
-        assert_eq!((status, &body["total"]), (200, &json!(2)), "{body}");
+        assert_eq!((status, &body["total"]), (200, &json!(3)), "{body}");
         let entries = body["items"].as_array().unwrap();
         assert_eq!(
             (
@@ -215,7 +215,20 @@ async fn what_operators_do_is_kept(config: Config) {
             ),
             (&json!("force-remove"), &json!("burnt down"), &json!(["r1"]))
         );
-        assert_eq!(entries[1]["action"], "resend");
+        assert_eq!(
+            (
+                &entries[1]["action"],
+                &entries[1]["reason"],
+                &entries[1]["resources"]
+            ),
+            (
+                &json!("force-remove-begun"),
+                &json!("burnt down"),
+                &json!([])
+            )
+        );
+        assert_eq!(entries[1]["who"], entries[0]["who"]);
+        assert_eq!(entries[2]["action"], "resend");
         assert!(
             entries[0]["who"]
                 .as_str()

@@ -54,6 +54,7 @@ on_all_stores!(
     lists_are_windows_on_a_selection,
     a_consumer_ends_by_force,
     f6_a_large_cluster_ends_in_portions,
+    f6_large_statuses_end_in_smaller_portions,
     what_anybody_may_ask_for_is_not_kept_for_ever,
 );
 
@@ -733,6 +734,7 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
         reason: "burnt".into(),
         who: "me".into(),
         include_live: false,
+        first: true,
     };
     assert_eq!(
         store.force_remove(&forced).await.unwrap(),
@@ -778,7 +780,8 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
     );
 }
 
-/// D13, F6: each portion is kept, nobody adds to what is ending, and whoever finishes it leaves one record of all.
+/// D13, F6: each portion is kept, nobody adds to what is ending, whoever finishes it leaves one record of all, and whoever
+/// had a part in it is on record too.
 async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     const WORKS: usize = 700;
     let doomed = register(&*store, "c1").await;
@@ -791,6 +794,7 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
         reason: "burnt".into(),
         who: "me".into(),
         include_live: true,
+        first: true,
     };
     let mut gone = BTreeSet::new();
     let mut note = |changes: Vec<Change>| {
@@ -808,7 +812,23 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     assert!(store.resource(&"r000".into()).await.unwrap().is_none());
     assert!(store.resource(&"r699".into()).await.unwrap().is_some());
     assert!(store.consumer(&doomed.id).await.unwrap().is_some());
-    assert!(store.audit(&doomed.id).await.unwrap().is_empty());
+    forced.first = false;
+    let records = async || {
+        let entries = store.audit(&doomed.id).await.unwrap();
+        let record =
+            |entry: AuditEntry| (entry.action, entry.who, entry.reason, entry.resources.len());
+        entries.into_iter().map(record).collect::<Vec<_>>()
+    };
+    let record = |action: &str, who: &str, reason: &str, resources: usize| {
+        (
+            action.to_owned(),
+            who.to_owned(),
+            reason.to_owned(),
+            resources,
+        )
+    };
+    let begun = record("force-remove-begun", "me", "burnt", 0);
+    assert_eq!(records().await, std::slice::from_ref(&begun));
     // An agent that comes back now is not told to delete what went so far.
     assert!(!store.is_registered(&"c1".into()).await.unwrap());
     assert!(matches!(
@@ -818,16 +838,28 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     done(&*store, create("elsewhere", "c2")).await;
 
     // The one who asked has gone; somebody else asks for the rest.
+    forced.first = true;
+    forced.who = "my heir".into();
+    forced.reason = "still burnt".into();
     forced.include_live = false;
     assert!(matches!(
         store.force_remove(&forced).await.unwrap(),
         ForcedOutcome::Live(_)
     ));
+    assert_eq!(
+        records().await,
+        std::slice::from_ref(&begun),
+        "nothing was done"
+    );
     forced.include_live = true;
-    forced.who = "my heir".into();
+    let continued = record("force-remove-continued", "my heir", "still burnt", 0);
     let resources = loop {
         match store.force_remove(&forced).await.unwrap() {
-            ForcedOutcome::Portion(changes) => note(changes),
+            ForcedOutcome::Portion(changes) => {
+                note(changes);
+                assert_eq!(records().await, [continued.clone(), begun.clone()]);
+                forced.first = false;
+            }
             ForcedOutcome::Removed { changes, resources } => {
                 note(changes);
                 break resources;
@@ -837,12 +869,9 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     };
     assert_eq!((gone.len(), resources), (WORKS, 700));
     assert!(store.consumer(&doomed.id).await.unwrap().is_none());
+    let removed = record("force-remove", "my heir", "still burnt", WORKS);
+    assert_eq!(records().await, [removed, continued, begun]);
     let audit = store.audit(&doomed.id).await.unwrap();
-    assert_eq!(audit.len(), 1);
-    assert_eq!(
-        (audit[0].who.as_str(), audit[0].action.as_str()),
-        ("my heir", "force-remove")
-    );
     let named: BTreeSet<ResourceId> = audit[0]
         .resources
         .iter()
@@ -853,6 +882,46 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
         store.force_remove(&forced).await.unwrap(),
         ForcedOutcome::Unknown
     );
+}
+
+/// F6: what a portion holds in memory is bound by the size of its statuses too.
+async fn f6_large_statuses_end_in_smaller_portions(store: Arc<dyn Store>) {
+    const WORKS: usize = 40;
+    let doomed = register(&*store, "c1").await;
+    for number in 0..WORKS {
+        let id = format!("r{number:02}");
+        done(&*store, create(&id, "c1")).await;
+        let Operation::Status(mut status) = report(&id, "c1", 1, 1, false) else {
+            panic!("a status")
+        };
+        status
+            .event
+            .set_json(&json!({"conditions": [], "large": "x".repeat(1024 * 1024)}));
+        done(&*store, Operation::Status(status)).await;
+    }
+    let forced = Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: true,
+        first: true,
+    };
+    let mut gone = 0;
+    let resources = loop {
+        let (changes, resources) = match store.force_remove(&forced).await.unwrap() {
+            ForcedOutcome::Portion(changes) => (changes, None),
+            ForcedOutcome::Removed { changes, resources } => (changes, Some(resources)),
+            other => panic!("{other:?}"),
+        };
+        // 16 MiB, and what is read at once.
+        assert!(changes.len() <= 16 + 8, "{} at once", changes.len());
+        gone += changes.len();
+        if let Some(resources) = resources {
+            break resources;
+        }
+    };
+    assert_eq!((gone, resources), (WORKS, 40));
 }
 
 /// Sets times of a row, and of its reminder, to those of another clock.

@@ -63,3 +63,20 @@ fn strangers_that_were_only_counted_are_asked_for_again() {
     assert_eq!(hub.accept_strangers(&cluster), Some(0));
     assert!(stream.connection.is_cut());
 }
+
+#[tokio::test]
+async fn orphans_that_are_put_back_join_those_given_up_meanwhile() {
+    let (hub, cluster) = (Hub::default(), ClusterName::from("c1"));
+    let stream = hub.add_agent(cluster, Connection::new());
+    let orphans = |ids: &[(&str, i64)]| -> Vec<(ResourceId, i64)> {
+        ids.iter()
+            .map(|(id, version)| ((*id).into(), *version))
+            .collect()
+    };
+    lock(&stream.state).orphans = orphans(&[("both", 2), ("new", 1)]);
+    stream.retry_orphans(orphans(&[("old", 1), ("both", 1)]));
+    match stream.next(1).await {
+        SpecWork::Orphans(all) => assert_eq!(all, orphans(&[("both", 2), ("new", 1), ("old", 1)])),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,16 +1,21 @@
 //! Who is connected, and ending a cluster for good.
 
 use jiff::Timestamp;
+use sql_store::postgres::tokio_postgres::Row;
 use sql_store::postgres::{Client, Transaction};
 
 use super::super::facts::action;
+use super::super::force::{Portion, record};
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
 use super::Instance;
+use super::facts::note_audit;
 use super::values::{Json, or_epoch};
 use crate::model::{Change, ClusterName};
 
 /// Rows that end in one transaction, so that it takes a fraction of a second however many the cluster has.
 const PORTION: usize = 250;
+/// Rows that are read at once: with the statuses in hand, what a portion holds in memory.
+const AT_ONCE: usize = 8;
 
 pub(super) async fn last_seen(
     client: &Client,
@@ -34,14 +39,13 @@ pub(super) async fn remove(
         Begun::At(begun) => begun,
         Begun::Not(outcome) => return Ok(outcome),
     };
-    let rows = portion(&transaction, forced).await?;
+    let Portion { rows, last, .. } = portion(&transaction, forced).await?;
     let live = rows.iter().any(|row| row.deleted_at.is_none());
     if live && !forced.include_live {
         // Somebody without our rules added it since, or the one who asked first included such.
         return Ok(ForcedOutcome::Live(count_live(&transaction, forced).await?));
     }
-    let (changes, events) = end(&transaction, forced, &rows, begun, instance).await?;
-    let last = rows.len() < PORTION;
+    let (changes, events) = end(&transaction, forced, rows, begun, instance).await?;
     let outcome = if last {
         let resources = bury(&transaction, forced, begun).await?;
         ForcedOutcome::Removed { changes, resources }
@@ -60,8 +64,8 @@ enum Begun {
     Not(ForcedOutcome),
 }
 
-/// Marks the consumer as ending, unless it is. Nobody adds a resource from here on: creates hold the row of the consumer
-/// while they are on their way, and pass over one that is marked.
+/// Marks the consumer as ending, unless it is, and notes who asks for it. Nobody adds a resource from here on: creates hold
+/// the row of the consumer while they are on their way, and pass over one that is marked.
 async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, Error> {
     let row = transaction
         .query_opt(
@@ -73,6 +77,9 @@ async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, 
         return Ok(Begun::Not(ForcedOutcome::Unknown));
     };
     if let Some(begun) = row.try_get(0)? {
+        if forced.first {
+            note_audit(transaction, &record(forced, true, now())).await?;
+        }
         return Ok(Begun::At(begun));
     }
     if !forced.include_live {
@@ -88,6 +95,7 @@ async fn begin(transaction: &Transaction<'_>, forced: &Forced) -> Result<Begun, 
             &[&forced.id, &begun],
         )
         .await?;
+    note_audit(transaction, &record(forced, false, begun)).await?;
     Ok(Begun::At(begun))
 }
 
@@ -101,11 +109,8 @@ async fn count_live(transaction: &Transaction<'_>, forced: &Forced) -> Result<u6
     Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
 }
 
-/// The next rows, without their specs.
-async fn portion(
-    transaction: &Transaction<'_>,
-    forced: &Forced,
-) -> Result<Vec<last_words::Row>, Error> {
+/// The next rows, without their specs. Statuses may be large: they come a few at a time, until there are enough.
+async fn portion(transaction: &Transaction<'_>, forced: &Forced) -> Result<Portion, Error> {
     let statement = transaction
         .prepare_cached(
             "select id, source, version, created_at, deleted_at, payload -> 'metadata', nullif(status, 'null') \
@@ -113,27 +118,42 @@ async fn portion(
         )
         .await?;
     let limit = i64::try_from(PORTION).unwrap_or(i64::MAX);
-    let rows = transaction
-        .query(&statement, &[&forced.cluster.as_str(), &limit])
+    let cursor = transaction
+        .bind(&statement, &[&forced.cluster.as_str(), &limit])
         .await?;
-    rows.iter()
-        .map(|row| {
-            let source: Option<&str> = row.try_get(1)?;
-            let document = |index: usize| -> Result<Option<String>, Error> {
-                let json: Option<Json<String>> = row.try_get(index)?;
-                Ok(json.map(|json| json.0))
-            };
-            Ok(last_words::Row {
-                id: row.try_get::<_, &str>(0)?.into(),
-                source: source.unwrap_or_default().into(),
-                version: row.try_get(2)?,
-                created_at: or_epoch(row.try_get(3)?),
-                deleted_at: row.try_get(4)?,
-                metadata: document(5)?,
-                status: document(6)?,
-            })
-        })
-        .collect()
+    let mut portion = Portion::default();
+    loop {
+        let wanted = portion.room(PORTION).min(AT_ONCE);
+        if wanted == 0 {
+            return Ok(portion);
+        }
+        let most = i32::try_from(wanted).unwrap_or(i32::MAX);
+        let rows = transaction.query_portal(&cursor, most).await?;
+        for row in &rows {
+            portion.add(last_row(row)?);
+        }
+        if rows.len() < wanted {
+            portion.last = true;
+            return Ok(portion);
+        }
+    }
+}
+
+fn last_row(row: &Row) -> Result<last_words::Row, Error> {
+    let source: Option<&str> = row.try_get(1)?;
+    let document = |index: usize| -> Result<Option<String>, Error> {
+        let json: Option<Json<String>> = row.try_get(index)?;
+        Ok(json.map(|json| json.0))
+    };
+    Ok(last_words::Row {
+        id: row.try_get::<_, &str>(0)?.into(),
+        source: source.unwrap_or_default().into(),
+        version: row.try_get(2)?,
+        created_at: or_epoch(row.try_get(3)?),
+        deleted_at: row.try_get(4)?,
+        metadata: document(5)?,
+        status: document(6)?,
+    })
 }
 
 /// Writes last words and tombstones, and removes the rows. All tombstones of one ending have its time, so that those who
@@ -141,7 +161,7 @@ async fn portion(
 async fn end(
     transaction: &Transaction<'_>,
     forced: &Forced,
-    rows: &[last_words::Row],
+    rows: Vec<last_words::Row>,
     begun: Timestamp,
     instance: &Instance,
 ) -> Result<(Vec<Change>, Vec<String>), Error> {
@@ -150,11 +170,11 @@ async fn end(
     let (mut events, mut changes) = (Vec::new(), Vec::new());
     for row in rows {
         let event = instance.event_id();
-        ids.push(row.id.as_str());
-        words.push(Json(last_words::of(row, forced, now)?));
+        words.push(Json(last_words::of(&row, forced, now)?));
+        ids.push(row.id.to_string());
         changes.push(Change::Removed {
-            id: row.id.clone(),
-            source: row.source.clone(),
+            id: row.id,
+            source: row.source,
             event: event.clone(),
         });
         events.push(event);

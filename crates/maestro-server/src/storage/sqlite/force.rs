@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use sql_store::sqlite::rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::facts::action;
+use super::super::force::{Portion, record};
 use super::super::{Error, Forced, ForcedOutcome, last_words, now};
+use super::facts::note_audit;
 use super::{optional_time_of, time_of, time_text};
 use crate::model::{Change, ClusterName};
 
@@ -31,7 +33,7 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
     let Some(begun) = begun else {
         return Ok(ForcedOutcome::Unknown);
     };
-    let rows = portion(db, forced)?;
+    let Portion { rows, last, .. } = portion(db, forced)?;
     let live = match begun {
         // Only the first portion has to look at all of them: nobody can add any later.
         None => !forced.include_live && count_live(db, forced)? > 0,
@@ -41,27 +43,33 @@ pub(super) fn remove(db: &Connection, forced: &Forced) -> Result<ForcedOutcome, 
         return Ok(ForcedOutcome::Live(count_live(db, forced)?));
     }
     let begun = match begun {
-        Some(begun) => begun,
+        Some(begun) => {
+            if forced.first {
+                note_audit(db, &record(forced, true, now()))?;
+            }
+            begun
+        }
         None => begin(db, forced)?,
     };
     let changes = rows
-        .iter()
+        .into_iter()
         .map(|row| end(db, forced, row, begun))
         .collect::<Result<_, _>>()?;
-    if rows.len() == PORTION {
+    if !last {
         return Ok(ForcedOutcome::Portion(changes));
     }
     let resources = bury(db, forced, begun)?;
     Ok(ForcedOutcome::Removed { changes, resources })
 }
 
-/// Marks the consumer as ending: creates take it for unknown from here on.
+/// Marks the consumer as ending, and notes who asks for it: creates take it for unknown from here on.
 fn begin(db: &Connection, forced: &Forced) -> Result<Timestamp, Error> {
     let begun = now();
     db.execute(
         "update consumers set deleted_at = ?2 where id = ?1",
         params![forced.id, time_text(begun)],
     )?;
+    note_audit(db, &record(forced, false, begun))?;
     Ok(begun)
 }
 
@@ -74,15 +82,20 @@ fn count_live(db: &Connection, forced: &Forced) -> Result<u64, Error> {
     Ok(live.unsigned_abs())
 }
 
-/// The next rows, without their specs.
-fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Error> {
+/// The next rows, without their specs. Statuses may be large: one comes after the other, until there are enough.
+fn portion(db: &Connection, forced: &Forced) -> Result<Portion, Error> {
     let mut statement = db.prepare_cached(
         "select id, source, version, created_at, deleted_at, metadata, status \
-         from resources where consumer_name = ?1 order by id limit ?2",
+         from resources where consumer_name = ?1 order by id",
     )?;
-    let limit = i64::try_from(PORTION).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![forced.cluster.as_str(), limit], |row| {
-        Ok(last_words::Row {
+    let mut rows = statement.query([forced.cluster.as_str()])?;
+    let mut portion = Portion::default();
+    while portion.room(PORTION) > 0 {
+        let Some(row) = rows.next()? else {
+            portion.last = true;
+            break;
+        };
+        portion.add(last_words::Row {
             id: row.get::<_, String>(0)?.into(),
             source: row.get::<_, String>(1)?.into(),
             version: row.get(2)?,
@@ -90,9 +103,9 @@ fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Err
             deleted_at: optional_time_of(row, 4)?,
             metadata: row.get(5)?,
             status: row.get(6)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        });
+    }
+    Ok(portion)
 }
 
 /// Writes last words and a tombstone, and removes the row. All tombstones of one ending have its time, so that those who
@@ -100,12 +113,12 @@ fn portion(db: &Connection, forced: &Forced) -> Result<Vec<last_words::Row>, Err
 fn end(
     db: &Connection,
     forced: &Forced,
-    row: &last_words::Row,
+    row: last_words::Row,
     begun: Timestamp,
 ) -> Result<Change, Error> {
     let now = now();
     let event = uuid::Uuid::new_v4().to_string();
-    let words = last_words::of(row, forced, now)?;
+    let words = last_words::of(&row, forced, now)?;
     db.prepare_cached(
         "insert into removals (event, resource_id, payload, status, created_at) \
          select ?2, id, payload, ?3, ?4 from resources where id = ?1",
@@ -123,8 +136,8 @@ fn end(
     db.prepare_cached("delete from resources where id = ?1")?
         .execute([row.id.as_str()])?;
     Ok(Change::Removed {
-        id: row.id.clone(),
-        source: row.source.clone(),
+        id: row.id,
+        source: row.source,
         event,
     })
 }
