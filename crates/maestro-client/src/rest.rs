@@ -43,8 +43,14 @@ struct Way {
     deadline: Deadline,
 }
 
-/// A call without an answer; the flag tells whether the server may have seen it.
-type Unanswered = (Error, bool);
+/// A call that went wrong.
+struct Failure {
+    error: Error,
+    /// The server may have seen it.
+    reached: bool,
+    /// The system found its connection dead: a new one may well lead to the server.
+    forgotten: bool,
+}
 
 /// One call: what, and about which thing (for errors).
 pub(crate) struct Call<'a> {
@@ -88,14 +94,20 @@ impl Rest {
 
     /// Makes the call and returns the body of a good answer.
     ///
-    /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server.
+    /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server. Until the system
+    /// finds a forgotten connection dead all the time for an absent server may be over: so there is one try on a new one in any case.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
         let deadline = Deadline::after(self.config.wait_for_server);
         let repeatable = matches!(call.method, Method::GET | Method::DELETE);
         let mut backoff = Backoff::default();
         let mut token_was_refused = false;
+        let mut was_forgotten = false;
         loop {
-            let (error, reached) = match self.attempt(&call).await {
+            let Failure {
+                error,
+                reached,
+                forgotten,
+            } = match self.attempt(&call).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -106,6 +118,11 @@ impl Rest {
                 if matches!(self.config.token, Some(crate::Token::File(_))) {
                     continue;
                 }
+            }
+            if forgotten && repeatable && !was_forgotten {
+                was_forgotten = true;
+                tracing::debug!(error = %error, "REST call will be repeated on a new connection");
+                continue;
             }
             let again = matches!(error, Error::Unavailable { .. }) && (repeatable || !reached);
             let wait = backoff.next(LONGEST_UNREACHABLE);
@@ -118,7 +135,7 @@ impl Rest {
     }
 
     /// One try.
-    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, Unanswered> {
+    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
         let answer = if call.method == Method::GET {
             self.read(call).await?
         } else {
@@ -131,29 +148,23 @@ impl Rest {
         } else {
             MAX_ERROR_BODY
         };
-        let body = self
-            .body(answer, limit, status)
-            .await
-            .map_err(|error| (error, true))?;
+        let body = self.body(answer, limit, status).await?;
         if status.is_success() {
             return Ok(body);
         }
-        Err((
-            from_http(
-                status.as_u16(),
-                &body,
-                &self.config.rest_url,
-                call.resource,
-                call.name,
-            ),
-            true,
-        ))
+        Err(Failure::sent(from_http(
+            status.as_u16(),
+            &body,
+            &self.config.rest_url,
+            call.resource,
+            call.name,
+        )))
     }
 
     /// Sends something that may be sent twice. If there is no answer for a part of the time, the connection may be one that a load
     /// balancer has forgotten: it is sent on a new one beside it, for the rest of the time. The first answer counts, so that a server
     /// that is only slow has all the time that it had.
-    async fn read(&self, call: &Call<'_>) -> Result<Answer, Unanswered> {
+    async fn read(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let limit = self.config.request_timeout;
         let patience = limit / PATIENCE;
         let used = self.pool.current();
@@ -177,13 +188,13 @@ impl Rest {
         call: &Call<'_>,
         http: Arc<reqwest::Client>,
         limit: Duration,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Answer, Failure> {
         let mut request = http
             .request(call.method.clone(), format!("{}{}", self.base, call.path))
             .query(&call.query)
             .timeout(limit);
         let token = if self.pool.is_tls() || self.config.allow_plaintext_token {
-            self.token.current().await.map_err(|error| (error, false))?
+            self.token.current().await.map_err(Failure::unsent)?
         } else {
             None
         };
@@ -206,7 +217,7 @@ impl Rest {
         let way = Way { http, deadline };
         match request.send().await {
             Ok(response) => Ok(Answer { response, way }),
-            Err(error) => Err((self.transport(&error, &way), !error.is_connect())),
+            Err(error) => Err(self.transport(&error, &way)),
         }
     }
 
@@ -215,7 +226,7 @@ impl Rest {
         answer: Answer,
         limit: usize,
         status: StatusCode,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Vec<u8>, Failure> {
         let Answer { mut response, way } = answer;
         let mut body = Vec::new();
         loop {
@@ -224,12 +235,12 @@ impl Rest {
                     body.extend_from_slice(&chunk)
                 }
                 Ok(Some(_)) if status.is_success() => {
-                    return Err(Error::TooLarge {
+                    return Err(Failure::sent(Error::TooLarge {
                         message: format!(
                             "the answer of {} is larger than {limit} bytes",
                             self.config.rest_url
                         ),
-                    });
+                    }));
                 }
                 Ok(Some(_) | None) => return Ok(body),
                 Err(error) => return Err(self.transport(&error, &way)),
@@ -237,21 +248,48 @@ impl Rest {
         }
     }
 
-    fn transport(&self, error: &reqwest::Error, way: &Way) -> Error {
+    fn transport(&self, error: &reqwest::Error, way: &Way) -> Failure {
         let address = &self.config.rest_url;
-        // Connections that are found dead before that end with a timeout of the system or of HTTP/2: those are as good as closed.
-        if error.is_timeout() && !error.is_connect() && !way.deadline.allows(Duration::ZERO) {
+        let silent = error.is_timeout() && !error.is_connect();
+        if silent {
             self.pool.give_up(&way.http);
-            return Error::Timeout {
+        }
+        // Before that it is a timeout of the system or of HTTP/2, which end connections that nothing comes from.
+        let in_time = way.deadline.allows(Duration::ZERO);
+        if silent && !in_time {
+            return Failure::sent(Error::Timeout {
                 address: address.clone(),
                 limit: self.config.request_timeout,
-            };
+            });
         }
         // The outer texts repeat the URL with its query; the innermost says what happened.
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        Error::unavailable(format!("{address}: {cause}"))
+        Failure {
+            error: Error::unavailable(format!("{address}: {cause}")),
+            reached: !error.is_connect(),
+            forgotten: silent,
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn unsent(error: Error) -> Self {
+        Self {
+            error,
+            reached: false,
+            forgotten: false,
+        }
+    }
+
+    fn sent(error: Error) -> Self {
+        Self {
+            reached: true,
+            ..Self::unsent(error)
+        }
     }
 }

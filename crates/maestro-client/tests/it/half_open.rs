@@ -12,12 +12,12 @@ use std::{
 use maestro_client::{Client, Config, Error, ListOptions, WatchEvent, WatchOptions, Works};
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{config, fake::Fake, watching::next, watching::until_synced, work};
+use crate::{client, config, fake::Fake, watching::next, watching::until_synced, work};
 
 /// A way to a server that forgets connections on demand, but carries new ones.
 struct Balancer {
@@ -33,7 +33,11 @@ struct Balancer {
 
 impl Balancer {
     async fn start(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Little room, so that the sender of a long request notices when nothing is taken any more.
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(64).unwrap();
         let address = listener.local_addr().unwrap();
         let (age, ages) = watch::channel(0);
         let swallowed = Arc::new(AtomicUsize::new(0));
@@ -141,6 +145,30 @@ async fn a_read_on_a_forgotten_connection_is_made_again_on_a_new_one() {
     assert_eq!(balancer.missed(), 1);
     // What was found out is of use to the next one: it doesn't ask on another forgotten connection first.
     works.get("w").await.unwrap();
+    assert_eq!(balancer.missed(), 1);
+}
+
+/// The system ends a connection on which nothing is acknowledged, 10 s after it was used: as long as calls wait for a server by default.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_deletion_on_a_forgotten_connection_is_made_again_on_a_new_one() {
+    let fake = Fake::start().await;
+    let balancer = Balancer::start(fake.rest).await;
+    let works = client(&fake).works("c1");
+    let id = works.create(&work("w", "1")).await.unwrap().metadata.uid;
+    let client = Client::new(Config {
+        rest_url: format!("http://{}", balancer.address),
+        // More than the system takes for a peer that doesn't read.
+        user_agent: "x".repeat(200 * 1024),
+        ..config(&fake)
+    })
+    .unwrap();
+    open_several(&fake, &client.works("c1")).await;
+    balancer.forget_connections();
+    client.bundles().delete(&id).await.unwrap();
+    assert!(fake.data().rows[&id].deleted_at.is_some());
+    assert_eq!(balancer.missed(), 1);
+    client.bundles().delete(&id).await.unwrap();
     assert_eq!(balancer.missed(), 1);
 }
 
