@@ -83,7 +83,6 @@ impl Grpc {
             };
             if matches!(error, Error::Unauthenticated { .. }) && !token_was_refused {
                 token_was_refused = true;
-                self.token.forget();
                 if matches!(self.config.token, Some(Token::File(_))) {
                     continue;
                 }
@@ -100,7 +99,7 @@ impl Grpc {
 
     /// One try. The flag tells whether the server may have stored the event all the same.
     async fn attempt(&self, message: CloudEvent, name: &str) -> Result<(), (Error, bool)> {
-        let request = self
+        let (request, token) = self
             .request(PublishRequest {
                 event: Some(message),
             })
@@ -112,10 +111,8 @@ impl Grpc {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) => {
                 let never_sent = is_connect_error(&status);
-                Err((
-                    from_status(&status, &self.config.grpc_address, name),
-                    !never_sent,
-                ))
+                let error = self.failed(&status, name, token.as_deref());
+                Err((error, !never_sent))
             }
             Err(_) => {
                 // The connection may be half open; the next call makes a new one.
@@ -136,22 +133,34 @@ impl Grpc {
         *self.lock() = None;
     }
 
-    async fn request<T>(&self, message: T) -> Result<Request<T>, Error> {
+    /// A request, and the token in it.
+    async fn request<T>(&self, message: T) -> Result<(Request<T>, Option<String>), Error> {
         let mut request = Request::new(message);
         if !self.connector.is_tls() && !self.config.allow_plaintext_token {
-            return Ok(request);
+            return Ok((request, None));
         }
-        if let Some(token) = self.token.current().await? {
-            let mut value: MetadataValue<Ascii> =
-                format!("Bearer {token}")
-                    .parse()
-                    .map_err(|_| Error::Unauthenticated {
-                        message: "the token holds characters that no header may hold".to_owned(),
-                    })?;
+        let token = self.token.current().await?;
+        if let Some(token) = &token {
+            let value = format!("Bearer {token}").parse();
+            let mut value: MetadataValue<Ascii> = value.map_err(|_| {
+                self.token.forget(Some(token));
+                Error::Unauthenticated {
+                    message: "the token holds characters that no header may hold".to_owned(),
+                }
+            })?;
             value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
-        Ok(request)
+        Ok((request, token))
+    }
+
+    /// Why a call with this token failed.
+    fn failed(&self, status: &Status, name: &str, token: Option<&str>) -> Error {
+        let error = from_status(status, &self.config.grpc_address, name);
+        if matches!(error, Error::Unauthenticated { .. }) {
+            self.token.forget(token);
+        }
+        error
     }
 
     fn channel(&self) -> Channel {

@@ -5,7 +5,7 @@ mod pool;
 use std::{sync::Arc, time::Duration};
 
 use event_wire::{attribute::name, trace::TraceContext};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -39,6 +39,8 @@ struct Answer {
 /// How a call goes.
 struct Way {
     http: Arc<reqwest::Client>,
+    /// What the server was shown.
+    token: Option<String>,
     /// When all of the answer must be here.
     deadline: Deadline,
 }
@@ -114,7 +116,6 @@ impl Rest {
             if matches!(error, Error::Unauthenticated { .. }) && !token_was_refused {
                 // Perhaps the file was rotated since it was read.
                 token_was_refused = true;
-                self.token.forget();
                 if matches!(self.config.token, Some(crate::Token::File(_))) {
                     continue;
                 }
@@ -142,23 +143,28 @@ impl Rest {
             let http = self.pool.current();
             self.send(call, http, self.config.request_timeout).await?
         };
-        let status = answer.response.status();
+        let Answer { mut response, way } = answer;
+        let status = response.status();
         let limit = if status.is_success() {
             self.config.max_response_size
         } else {
             MAX_ERROR_BODY
         };
-        let body = self.body(answer, limit, status).await?;
+        let body = self.body(&mut response, &way, limit).await?;
         if status.is_success() {
             return Ok(body);
         }
-        Err(Failure::sent(from_http(
+        let error = from_http(
             status.as_u16(),
             &body,
             &self.config.rest_url,
             call.resource,
             call.name,
-        )))
+        );
+        if matches!(error, Error::Unauthenticated { .. }) {
+            self.token.forget(way.token.as_deref());
+        }
+        Err(Failure::sent(error))
     }
 
     /// Sends something that may be sent twice. If there is no answer for a part of the time, the connection may be one that a load
@@ -198,7 +204,7 @@ impl Rest {
         } else {
             None
         };
-        if let Some(token) = token {
+        if let Some(token) = &token {
             request = request.bearer_auth(token);
         }
         if let Some(id) = call.operation_id {
@@ -214,7 +220,11 @@ impl Rest {
             request = request.json(body);
         }
         let deadline = Deadline::after(limit);
-        let way = Way { http, deadline };
+        let way = Way {
+            http,
+            token,
+            deadline,
+        };
         match request.send().await {
             Ok(response) => Ok(Answer { response, way }),
             Err(error) => Err(self.transport(&error, &way)),
@@ -223,18 +233,17 @@ impl Rest {
 
     async fn body(
         &self,
-        answer: Answer,
+        response: &mut reqwest::Response,
+        way: &Way,
         limit: usize,
-        status: StatusCode,
     ) -> Result<Vec<u8>, Failure> {
-        let Answer { mut response, way } = answer;
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= limit => {
                     body.extend_from_slice(&chunk)
                 }
-                Ok(Some(_)) if status.is_success() => {
+                Ok(Some(_)) if response.status().is_success() => {
                     return Err(Failure::sent(Error::TooLarge {
                         message: format!(
                             "the answer of {} is larger than {limit} bytes",
@@ -243,7 +252,7 @@ impl Rest {
                     }));
                 }
                 Ok(Some(_) | None) => return Ok(body),
-                Err(error) => return Err(self.transport(&error, &way)),
+                Err(error) => return Err(self.transport(&error, way)),
             }
         }
     }

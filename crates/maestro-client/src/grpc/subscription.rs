@@ -6,7 +6,7 @@ use event_wire::{
     MANIFEST_BUNDLES,
     proto::{CloudEvent, SubscriptionRequest, cloud_event_service_client::CloudEventServiceClient},
 };
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::{Grpc, staggered::staggered};
 use crate::{Error, error::from_status};
@@ -17,6 +17,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// A subscription that the server has registered: whatever is stored from now on will be streamed.
 pub(crate) struct Subscription {
     stream: Streaming<CloudEvent>,
+    /// What it was opened with.
+    token: Option<String>,
     /// An earlier try was still without an answer: its connection may lead nowhere.
     pub(crate) overtook: bool,
 }
@@ -48,7 +50,7 @@ impl Grpc {
             .connect_with_connector(self.connector.clone().service())
             .await
             .map_err(|error| from_status(&Status::from_error(Box::new(error)), address, ""))?;
-        let request = self
+        let (request, token) = self
             .request(SubscriptionRequest {
                 source: self.config.source_id.clone(),
                 cluster_name: String::new(),
@@ -64,9 +66,10 @@ impl Grpc {
         match tokio::time::timeout(limit, client.subscribe(request)).await {
             Ok(Ok(answer)) => Ok(Subscription {
                 stream: answer.into_inner(),
+                token,
                 overtook,
             }),
-            Ok(Err(status)) => Err(self.ended(&status)),
+            Ok(Err(status)) => Err(self.failed(&status, "", token.as_deref())),
             Err(_) => Err(Error::Timeout {
                 address: address.clone(),
                 limit,
@@ -82,21 +85,11 @@ impl Grpc {
         &self,
         subscription: &mut Subscription,
     ) -> Result<CloudEvent, Error> {
-        match subscription.stream.message().await {
-            Ok(Some(message)) => Ok(message),
-            Ok(None) => Err(self.ended(&Status::new(
-                Code::Unavailable,
-                "the server ended the subscription",
-            ))),
-            Err(status) => Err(self.ended(&status)),
-        }
-    }
-
-    fn ended(&self, status: &Status) -> Error {
-        let error = from_status(status, &self.config.grpc_address, "");
-        if matches!(error, Error::Unauthenticated { .. }) {
-            self.token.forget();
-        }
-        error
+        let status = match subscription.stream.message().await {
+            Ok(Some(message)) => return Ok(message),
+            Ok(None) => Status::unavailable("the server ended the subscription"),
+            Err(status) => status,
+        };
+        Err(self.failed(&status, "", subscription.token.as_deref()))
     }
 }
