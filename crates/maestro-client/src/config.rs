@@ -30,7 +30,8 @@ pub struct Config {
     pub server_healthiness_timeout: Option<Duration>,
     /// Limit of one request. Default 30 s. A read that has no answer after a third of it is made on another connection, too.
     pub request_timeout: Duration,
-    /// How long a call waits for a server that can't be reached; 0 fails at once. Default 10 s.
+    /// How long a call waits for a server that can't be reached; 0 fails at once. Default 10 s. A read or a deletion over REST whose
+    /// connection was forgotten on the way is made once more on a new one even so.
     pub wait_for_server: Duration,
     /// Largest message that is received, in bytes. Default 16 MiB: a status event carries the whole work.
     pub max_message_size: usize,

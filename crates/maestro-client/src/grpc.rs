@@ -1,6 +1,8 @@
 //! Calls to the source service.
 
 mod connector;
+mod staggered;
+mod subscription;
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,14 +10,11 @@ use std::{
 };
 
 use event_wire::{
-    Event, MANIFEST_BUNDLES,
-    proto::{
-        CloudEvent, PublishRequest, SubscriptionRequest,
-        cloud_event_service_client::CloudEventServiceClient,
-    },
+    Event,
+    proto::{CloudEvent, PublishRequest, cloud_event_service_client::CloudEventServiceClient},
 };
 use tonic::{
-    Code, Request, Status,
+    Request, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -30,9 +29,6 @@ use connector::Connector;
 
 /// Bytes that a server may send on a subscription before we have taken them.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-
-/// How long the answer to a first subscription may take.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) struct Grpc {
     config: Arc<Config>,
@@ -87,7 +83,6 @@ impl Grpc {
             };
             if matches!(error, Error::Unauthenticated { .. }) && !token_was_refused {
                 token_was_refused = true;
-                self.token.forget();
                 if matches!(self.config.token, Some(Token::File(_))) {
                     continue;
                 }
@@ -104,7 +99,7 @@ impl Grpc {
 
     /// One try. The flag tells whether the server may have stored the event all the same.
     async fn attempt(&self, message: CloudEvent, name: &str) -> Result<(), (Error, bool)> {
-        let request = self
+        let (request, token) = self
             .request(PublishRequest {
                 event: Some(message),
             })
@@ -116,10 +111,8 @@ impl Grpc {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) => {
                 let never_sent = is_connect_error(&status);
-                Err((
-                    from_status(&status, &self.config.grpc_address, name),
-                    !never_sent,
-                ))
+                let error = self.failed(&status, name, token.as_deref());
+                Err((error, !never_sent))
             }
             Err(_) => {
                 // The connection may be half open; the next call makes a new one.
@@ -135,71 +128,39 @@ impl Grpc {
         }
     }
 
-    /// Opens a subscription on a connection of its own. When this returns the server has registered it: whatever is stored
-    /// from now on will be streamed.
-    ///
-    /// A proxy takes connections for a server that is dead, too, and then nothing comes. So the answer has a limit of its own, far
-    /// below that of silence; it doubles with each try that went `unanswered`, for servers that are only slow.
-    pub(crate) async fn subscribe(
-        &self,
-        unanswered: u32,
-    ) -> Result<tonic::Streaming<CloudEvent>, Error> {
-        let address = &self.config.grpc_address;
-        let channel = self
-            .endpoint
-            .connect_with_connector(self.connector.clone().service())
-            .await
-            .map_err(|error| from_status(&Status::from_error(Box::new(error)), address, ""))?;
-        let request = self
-            .request(SubscriptionRequest {
-                source: self.config.source_id.clone(),
-                cluster_name: String::new(),
-                data_type: MANIFEST_BUNDLES.to_owned(),
-            })
-            .await?;
-        let mut client = CloudEventServiceClient::new(channel)
-            .max_decoding_message_size(self.config.max_message_size);
-        let limit = answer_limit(&self.config, unanswered);
-        match tokio::time::timeout(limit, client.subscribe(request)).await {
-            Ok(Ok(stream)) => Ok(stream.into_inner()),
-            Ok(Err(status)) => Err(self.subscription_ended(&status)),
-            Err(_) => Err(Error::Timeout {
-                address: address.clone(),
-                limit,
-            }),
-        }
-    }
-
     /// Publishes connect anew: the server was silent on a connection of the same kind.
     pub(crate) fn forget_connection(&self) {
         *self.lock() = None;
     }
 
-    /// Why a subscription ended.
-    pub(crate) fn subscription_ended(&self, status: &Status) -> Error {
-        let error = from_status(status, &self.config.grpc_address, "");
-        if matches!(error, Error::Unauthenticated { .. }) {
-            self.token.forget();
-        }
-        error
-    }
-
-    async fn request<T>(&self, message: T) -> Result<Request<T>, Error> {
+    /// A request, and the token in it.
+    async fn request<T>(&self, message: T) -> Result<(Request<T>, Option<String>), Error> {
         let mut request = Request::new(message);
         if !self.connector.is_tls() && !self.config.allow_plaintext_token {
-            return Ok(request);
+            return Ok((request, None));
         }
-        if let Some(token) = self.token.current().await? {
-            let mut value: MetadataValue<Ascii> =
-                format!("Bearer {token}")
-                    .parse()
-                    .map_err(|_| Error::Unauthenticated {
-                        message: "the token holds characters that no header may hold".to_owned(),
-                    })?;
+        let token = self.token.current().await?;
+        if let Some(token) = &token {
+            let value = format!("Bearer {token}").parse();
+            let mut value: MetadataValue<Ascii> = value.map_err(|_| {
+                self.token.forget(Some(token));
+                Error::Unauthenticated {
+                    message: "the token holds characters that no header may hold".to_owned(),
+                }
+            })?;
             value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
-        Ok(request)
+        Ok((request, token))
+    }
+
+    /// Why a call with this token failed.
+    fn failed(&self, status: &Status, name: &str, token: Option<&str>) -> Error {
+        let error = from_status(status, &self.config.grpc_address, name);
+        if matches!(error, Error::Unauthenticated { .. }) {
+            self.token.forget(token);
+        }
+        error
     }
 
     fn channel(&self) -> Channel {
@@ -247,16 +208,6 @@ fn endpoint(config: &Config, tls: bool) -> Result<Endpoint, Error> {
     Ok(endpoint)
 }
 
-/// How long a subscription may go without an answer after so many that had none.
-fn answer_limit(config: &Config, unanswered: u32) -> Duration {
-    let most = config
-        .server_healthiness_timeout
-        .unwrap_or(config.request_timeout);
-    FIRST_ANSWER
-        .saturating_mul(1 << unanswered.min(10))
-        .min(most)
-}
-
 /// True if the call never left this machine.
 fn is_connect_error(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
@@ -274,32 +225,5 @@ pub(crate) fn longest_wait(error: &Error) -> Duration {
     match error {
         Error::Unavailable { .. } | Error::Timeout { .. } => LONGEST_UNREACHABLE,
         _ => crate::backoff::LONGEST,
-    }
-}
-
-/// A status for a stream that ended without one.
-pub(crate) fn ended() -> Status {
-    Status::new(Code::Unavailable, "the server ended the subscription")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slow_server_gets_more_time_to_answer_each_time() {
-        let config = Config::default();
-        let limits = |config: &Config| [0, 1, 2, 99].map(|tries| answer_limit(config, tries));
-        assert_eq!(limits(&config), [5, 10, 20, 20].map(Duration::from_secs));
-        let unlimited = Config {
-            server_healthiness_timeout: None,
-            ..config.clone()
-        };
-        assert_eq!(limits(&unlimited), [5, 10, 20, 30].map(Duration::from_secs));
-        let hasty = Config {
-            server_healthiness_timeout: Some(Duration::from_secs(2)),
-            ..config
-        };
-        assert_eq!(limits(&hasty), [2; 4].map(Duration::from_secs));
     }
 }

@@ -5,7 +5,7 @@ mod pool;
 use std::{sync::Arc, time::Duration};
 
 use event_wire::{attribute::name, trace::TraceContext};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -39,12 +39,20 @@ struct Answer {
 /// How a call goes.
 struct Way {
     http: Arc<reqwest::Client>,
+    /// What the server was shown.
+    token: Option<String>,
     /// When all of the answer must be here.
     deadline: Deadline,
 }
 
-/// A call without an answer; the flag tells whether the server may have seen it.
-type Unanswered = (Error, bool);
+/// A call that went wrong.
+struct Failure {
+    error: Error,
+    /// The server may have seen it.
+    reached: bool,
+    /// The system found its connection dead: a new one may well lead to the server.
+    forgotten: bool,
+}
 
 /// One call: what, and about which thing (for errors).
 pub(crate) struct Call<'a> {
@@ -88,24 +96,34 @@ impl Rest {
 
     /// Makes the call and returns the body of a good answer.
     ///
-    /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server.
+    /// Reads and deletes are repeated while the server is away; anything else only if it never reached the server. Until the system
+    /// finds a forgotten connection dead all the time for an absent server may be over: so there is one try on a new one in any case.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
         let deadline = Deadline::after(self.config.wait_for_server);
         let repeatable = matches!(call.method, Method::GET | Method::DELETE);
         let mut backoff = Backoff::default();
         let mut token_was_refused = false;
+        let mut was_forgotten = false;
         loop {
-            let (error, reached) = match self.attempt(&call).await {
+            let Failure {
+                error,
+                reached,
+                forgotten,
+            } = match self.attempt(&call).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
             if matches!(error, Error::Unauthenticated { .. }) && !token_was_refused {
                 // Perhaps the file was rotated since it was read.
                 token_was_refused = true;
-                self.token.forget();
                 if matches!(self.config.token, Some(crate::Token::File(_))) {
                     continue;
                 }
+            }
+            if forgotten && repeatable && !was_forgotten {
+                was_forgotten = true;
+                tracing::debug!(error = %error, "REST call will be repeated on a new connection");
+                continue;
             }
             let again = matches!(error, Error::Unavailable { .. }) && (repeatable || !reached);
             let wait = backoff.next(LONGEST_UNREACHABLE);
@@ -118,42 +136,41 @@ impl Rest {
     }
 
     /// One try.
-    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, Unanswered> {
+    async fn attempt(&self, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
         let answer = if call.method == Method::GET {
             self.read(call).await?
         } else {
             let http = self.pool.current();
             self.send(call, http, self.config.request_timeout).await?
         };
-        let status = answer.response.status();
+        let Answer { mut response, way } = answer;
+        let status = response.status();
         let limit = if status.is_success() {
             self.config.max_response_size
         } else {
             MAX_ERROR_BODY
         };
-        let body = self
-            .body(answer, limit, status)
-            .await
-            .map_err(|error| (error, true))?;
+        let body = self.body(&mut response, &way, limit).await?;
         if status.is_success() {
             return Ok(body);
         }
-        Err((
-            from_http(
-                status.as_u16(),
-                &body,
-                &self.config.rest_url,
-                call.resource,
-                call.name,
-            ),
-            true,
-        ))
+        let error = from_http(
+            status.as_u16(),
+            &body,
+            &self.config.rest_url,
+            call.resource,
+            call.name,
+        );
+        if matches!(error, Error::Unauthenticated { .. }) {
+            self.token.forget(way.token.as_deref());
+        }
+        Err(Failure::sent(error))
     }
 
     /// Sends something that may be sent twice. If there is no answer for a part of the time, the connection may be one that a load
     /// balancer has forgotten: it is sent on a new one beside it, for the rest of the time. The first answer counts, so that a server
     /// that is only slow has all the time that it had.
-    async fn read(&self, call: &Call<'_>) -> Result<Answer, Unanswered> {
+    async fn read(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let limit = self.config.request_timeout;
         let patience = limit / PATIENCE;
         let used = self.pool.current();
@@ -177,17 +194,17 @@ impl Rest {
         call: &Call<'_>,
         http: Arc<reqwest::Client>,
         limit: Duration,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Answer, Failure> {
         let mut request = http
             .request(call.method.clone(), format!("{}{}", self.base, call.path))
             .query(&call.query)
             .timeout(limit);
         let token = if self.pool.is_tls() || self.config.allow_plaintext_token {
-            self.token.current().await.map_err(|error| (error, false))?
+            self.token.current().await.map_err(Failure::unsent)?
         } else {
             None
         };
-        if let Some(token) = token {
+        if let Some(token) = &token {
             request = request.bearer_auth(token);
         }
         if let Some(id) = call.operation_id {
@@ -203,55 +220,85 @@ impl Rest {
             request = request.json(body);
         }
         let deadline = Deadline::after(limit);
-        let way = Way { http, deadline };
+        let way = Way {
+            http,
+            token,
+            deadline,
+        };
         match request.send().await {
             Ok(response) => Ok(Answer { response, way }),
-            Err(error) => Err((self.transport(&error, &way), !error.is_connect())),
+            Err(error) => Err(self.transport(&error, &way)),
         }
     }
 
     async fn body(
         &self,
-        answer: Answer,
+        response: &mut reqwest::Response,
+        way: &Way,
         limit: usize,
-        status: StatusCode,
-    ) -> Result<Vec<u8>, Error> {
-        let Answer { mut response, way } = answer;
+    ) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= limit => {
                     body.extend_from_slice(&chunk)
                 }
-                Ok(Some(_)) if status.is_success() => {
-                    return Err(Error::TooLarge {
+                Ok(Some(_)) if response.status().is_success() => {
+                    return Err(Failure::sent(Error::TooLarge {
                         message: format!(
                             "the answer of {} is larger than {limit} bytes",
                             self.config.rest_url
                         ),
-                    });
+                    }));
                 }
                 Ok(Some(_) | None) => return Ok(body),
-                Err(error) => return Err(self.transport(&error, &way)),
+                Err(error) => return Err(self.transport(&error, way)),
             }
         }
     }
 
-    fn transport(&self, error: &reqwest::Error, way: &Way) -> Error {
+    fn transport(&self, error: &reqwest::Error, way: &Way) -> Failure {
         let address = &self.config.rest_url;
-        // Connections that are found dead before that end with a timeout of the system or of HTTP/2: those are as good as closed.
-        if error.is_timeout() && !error.is_connect() && !way.deadline.allows(Duration::ZERO) {
+        let silent = error.is_timeout() && !error.is_connect();
+        if silent {
             self.pool.give_up(&way.http);
-            return Error::Timeout {
+        }
+        // Before that it is a timeout of the system or of HTTP/2, which end connections that nothing comes from.
+        let in_time = way.deadline.allows(Duration::ZERO);
+        if silent && !in_time {
+            return Failure::sent(Error::Timeout {
                 address: address.clone(),
                 limit: self.config.request_timeout,
-            };
+            });
         }
         // The outer texts repeat the URL with its query; the innermost says what happened.
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        Error::unavailable(format!("{address}: {cause}"))
+        Failure {
+            error: Error::unavailable(format!("{address}: {cause}")),
+            reached: !error.is_connect(),
+            forgotten: silent,
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn unsent(error: Error) -> Self {
+        Self {
+            error,
+            reached: false,
+            forgotten: false,
+        }
+    }
+
+    fn sent(error: Error) -> Self {
+        Self {
+            reached: true,
+            ..Self::unsent(error)
+        }
     }
 }

@@ -60,11 +60,14 @@ impl TokenSource {
             .map_err(|message| Error::Unauthenticated { message })
     }
 
-    /// Makes the next call read the file again: the server didn't take the token.
-    pub(crate) fn forget(&self) {
+    /// Makes the next call read the file again: a server didn't take the token that was sent. Refusals may come late, so that another
+    /// one is held by then, which stays.
+    pub(crate) fn forget(&self, refused: Option<&str>) {
         let mut held = self.lock();
-        held.last = None;
-        held.looked = None;
+        if held.last.as_deref() == refused {
+            held.last = None;
+            held.looked = None;
+        }
     }
 
     fn fresh(&self) -> Option<String> {
@@ -150,9 +153,29 @@ mod tests {
         assert_eq!(current().await.unwrap(), "two");
         // A server knows better.
         std::fs::write(&path, "").unwrap();
-        source.forget();
+        source.forget(Some("two"));
         let error = current().await.unwrap_err().to_string();
         assert!(error.contains("is empty"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_late_refusal_of_an_old_token_leaves_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let source = source(&path);
+        let current = async || source.current().await.map(Option::unwrap);
+        std::fs::write(&path, "old").unwrap();
+        assert_eq!(current().await.unwrap(), "old");
+        std::fs::write(&path, "new").unwrap();
+        // Of two calls with the old token the first is refused, and the file read again.
+        source.forget(Some("old"));
+        assert_eq!(current().await.unwrap(), "new");
+        std::fs::remove_file(&path).unwrap();
+        source.forget(Some("old"));
+        source.forget(None);
+        assert_eq!(current().await.unwrap(), "new");
+        source.forget(Some("new"));
+        assert!(current().await.is_err());
     }
 
     #[test]

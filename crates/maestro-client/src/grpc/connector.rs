@@ -2,7 +2,6 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream::FuturesUnordered};
 use hyper_util::rt::TokioIo;
 use service_runtime::tls;
 use tokio::{
@@ -13,12 +12,14 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tonic::{ConnectError, transport::Uri};
 use tower::Service;
 
+use super::staggered::staggered;
 use crate::{Config, Error, config::host_and_port};
 
 /// Longest wait for a connection, TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Without an answer for this long another try begins beside it.
+/// Without an answer for this long another try begins beside it: an address that swallowed the first packets answers the next try at
+/// once when its server is back, the first one only when the system repeats them, seconds later.
 const NEXT_TRY: Duration = Duration::from_millis(800);
 
 #[derive(Clone)]
@@ -100,7 +101,8 @@ impl Connector {
     }
 
     async fn connect_unlimited(self) -> std::io::Result<Stream> {
-        let tcp = staggered(|| TcpStream::connect((self.host.as_ref(), self.port))).await?;
+        let connect = || TcpStream::connect((self.host.as_ref(), self.port));
+        let tcp = staggered(std::iter::repeat(NEXT_TRY), connect).await?;
         tcp.set_nodelay(true)?;
         let Some((tls, name)) = self.tls else {
             return Ok(TokioIo::new(Box::new(tcp)));
@@ -117,51 +119,5 @@ impl Connector {
                 std::io::Error::new(error.kind(), format!("TLS handshake: {error}"))
             })?;
         Ok(TokioIo::new(Box::new(stream)))
-    }
-}
-
-/// Tries to connect, again beside it while there is no answer: an address that swallowed the first packets answers the next try at
-/// once when its server is back, the first one only when the system repeats them, seconds later.
-async fn staggered<T, F>(mut connect: impl FnMut() -> F) -> std::io::Result<T>
-where
-    F: Future<Output = std::io::Result<T>>,
-{
-    let mut tries = FuturesUnordered::new();
-    tries.push(connect());
-    loop {
-        match tokio::time::timeout(NEXT_TRY, tries.next()).await {
-            Ok(Some(result)) => return result,
-            Ok(None) | Err(_) => tries.push(connect()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn an_address_that_swallowed_the_first_try_is_tried_again_beside_it() {
-        let count = AtomicUsize::new(0);
-        let connect = || {
-            let number = count.fetch_add(1, Ordering::SeqCst);
-            async move {
-                if number < 2 {
-                    std::future::pending::<()>().await;
-                }
-                Ok(number)
-            }
-        };
-        let started = tokio::time::Instant::now();
-        assert_eq!(staggered(connect).await.unwrap(), 2);
-        assert!(started.elapsed() >= 2 * NEXT_TRY);
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_told_at_once() {
-        let refuse = || async { Err::<(), _>(std::io::ErrorKind::ConnectionRefused.into()) };
-        assert!(staggered(refuse).await.is_err());
     }
 }

@@ -16,15 +16,10 @@ use std::{
 
 use event_wire::{Incoming, Subresource, codec::source, proto::CloudEvent};
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 
 pub(crate) use super::mailbox::Interest;
 use super::mailbox::{Gap, Link, Mailbox, Report};
-use crate::{
-    Client, Error,
-    backoff::Backoff,
-    grpc::{ended, longest_wait},
-};
+use crate::{Client, Error, backoff::Backoff, grpc::longest_wait};
 
 /// A subscription that lived this long was a good one: the next wait is short again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
@@ -236,10 +231,9 @@ impl Drop for Member {
 impl Reader {
     async fn run(&self) -> Infallible {
         let mut backoff = Backoff::default();
-        let mut unanswered = 0;
         loop {
             let started = Instant::now();
-            let error = match self.subscription(&mut unanswered).await {
+            let error = match self.subscription().await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -253,28 +247,24 @@ impl Reader {
         }
     }
 
-    /// Opens the subscription and hands out what it brings until it ends. Counts the tries in a row that got no answer.
-    async fn subscription(&self, unanswered: &mut u32) -> Result<Infallible, Error> {
+    /// Opens the subscription and hands out what it brings until it ends.
+    async fn subscription(&self) -> Result<Infallible, Error> {
         let shared = &self.client.shared;
-        let grpc = &shared.grpc;
         let silence = shared.config.server_healthiness_timeout;
-        let opened = grpc.subscribe(*unanswered).await;
-        if matches!(opened, Err(Error::Timeout { .. })) {
-            *unanswered = unanswered.saturating_add(1);
+        let opened = shared.grpc.subscribe().await;
+        // No answer, or one on a later connection only: others may lead nowhere as well.
+        if matches!(&opened, Err(Error::Timeout { .. }))
+            || opened.as_ref().is_ok_and(|opened| opened.overtook)
+        {
             shared.forget_connections();
-        } else {
-            *unanswered = 0;
         }
-        let mut stream = opened?;
+        let mut subscription = opened?;
         self.tell(|state| state.set_link(Link::Open));
         tracing::debug!("subscribed");
         loop {
-            let message = next_message(&mut stream, silence)
+            let message = within(silence, shared.grpc.next_message(&mut subscription))
                 .await
-                .inspect_err(|_| shared.forget_connections())?;
-            let message = message
-                .map_err(|status| grpc.subscription_ended(&status))?
-                .ok_or_else(|| grpc.subscription_ended(&ended()))?;
+                .inspect_err(|_| shared.forget_connections())??;
             if let Some(report) = self.report(message) {
                 self.tell(|state| {
                     for member in &state.members {
@@ -340,20 +330,15 @@ impl Drop for Reader {
     }
 }
 
-/// The next message. Any message shows that the server is alive, not only heartbeats.
-async fn next_message(
-    stream: &mut Streaming<CloudEvent>,
-    silence: Option<Duration>,
-) -> Result<Result<Option<CloudEvent>, tonic::Status>, Error> {
+/// What comes before a silence that is too long. Any message shows that the server is alive, not only heartbeats.
+async fn within<T>(silence: Option<Duration>, next: impl Future<Output = T>) -> Result<T, Error> {
     match silence {
-        None => Ok(stream.message().await),
-        Some(limit) => tokio::time::timeout(limit, stream.message())
-            .await
-            .map_err(|_| {
-                Error::unavailable(format!(
-                    "stream timeout: no heartbeat received for {limit:?}"
-                ))
-            }),
+        None => Ok(next.await),
+        Some(limit) => tokio::time::timeout(limit, next).await.map_err(|_| {
+            Error::unavailable(format!(
+                "stream timeout: no heartbeat received for {limit:?}"
+            ))
+        }),
     }
 }
 

@@ -139,6 +139,10 @@ impl Round<'_> {
                 for bundle in found.map_err(End::List)? {
                     self.listed(tracker, bundle).await?;
                 }
+                // Of several works with one name not all need have been found.
+                for id in tracker.unlisted() {
+                    self.look_up(tracker, &id).await?;
+                }
             }
             None => {
                 let mut pages = self

@@ -114,15 +114,18 @@ impl Tracker {
         events
     }
 
+    /// What was told and isn't in this list so far.
+    pub(super) fn unlisted(&self) -> Vec<String> {
+        self.known
+            .iter()
+            .filter(|(_, known)| known.round != self.round)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
     /// Ends a list: what was told and isn't there any more is gone.
     pub(super) fn end_list(&mut self) -> Vec<WatchEvent> {
-        let round = self.round;
-        let gone: Vec<String> = self
-            .known
-            .iter()
-            .filter(|(_, known)| known.round != round)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let gone = self.unlisted();
         gone.iter().filter_map(|id| self.ended_unseen(id)).collect()
     }
 

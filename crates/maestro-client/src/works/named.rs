@@ -4,7 +4,7 @@ use super::{NAME, Works};
 use crate::{Bundle, Error, bundle::quotable};
 
 impl Works {
-    /// The works with this name in the consumer; rarely more than one.
+    /// The works with this name in the consumer; rarely more than one. Where one has the id that follows from the name, only that one.
     ///
     /// Sources like this one make ids from names. Whoever publishes by other means chooses ids freely, and the server takes them:
     /// those are searched for, which costs more than a look at an id and is done only if there is none.

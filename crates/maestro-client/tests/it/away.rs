@@ -1,12 +1,13 @@
-//! Servers that are away, that lose answers, or that are none.
+//! Servers that are away, that lose answers, that answer late, or that are none.
 
 use std::time::Duration;
 
-use maestro_client::{Applied, Client, Config, Error};
+use maestro_client::{Applied, Client, Config, Error, WatchOptions};
+use serde_json::json;
 use testkit::proxy::Proxy;
 use tonic::Status;
 
-use crate::{client, config, fake::Fake, work};
+use crate::{client, config, fake::Fake, watching::next, work};
 
 #[tokio::test]
 async fn a_lost_answer_is_no_lost_write_and_no_second_one() {
@@ -92,6 +93,23 @@ async fn f48_calls_wait_for_a_server_that_comes_back_and_say_so_if_it_does_not()
         waiting.await.unwrap().unwrap(),
         Applied::Created(_)
     ));
+}
+
+/// Such a server says nothing about a subscription before there is something to tell, at the latest that it is alive.
+#[tokio::test]
+async fn a_subscription_that_is_answered_by_its_first_heartbeat_is_no_failure() {
+    let fake = Fake::start_with(None, Some(Duration::from_secs(7))).await;
+    fake.data().late_answers = true;
+    let works = client(&fake).works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    let mut watch = works.watch(WatchOptions::default());
+    assert_eq!(next(&mut watch).await, "A w 1");
+    assert_eq!(next(&mut watch).await, "synced");
+    fake.report("w", json!({}));
+    assert_eq!(next(&mut watch).await, "M w 1");
+    fake.end_subscriptions();
+    assert_eq!(next(&mut watch).await, "interrupted");
+    assert_eq!(next(&mut watch).await, "synced");
 }
 
 #[tokio::test]

@@ -68,3 +68,28 @@ async fn a_watch_by_name_finds_a_work_with_an_id_of_its_own() {
     fake.end_subscriptions();
     assert_eq!(until_synced(&mut watch).await, [""; 0], "it is still there");
 }
+
+/// Whoever applies such a name creates another work, under the id that follows from the name.
+#[tokio::test]
+async fn a_watch_by_name_keeps_a_work_beside_which_another_of_its_name_is_created() {
+    let fake = Fake::start().await;
+    let works = client(&fake).works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    give_id(&fake, "w", "own-id");
+    let mut watch = works.watch(WatchOptions {
+        name: Some("w".into()),
+        ..WatchOptions::default()
+    });
+    assert_eq!(until_synced(&mut watch).await, ["A w 1"]);
+    label(&fake, "own-id", "x");
+    works.apply(&work("w", "2")).await.unwrap();
+    fake.end_subscriptions();
+    assert_eq!(
+        until_synced(&mut watch).await,
+        ["A w 1", "M w 2"],
+        "there are two now"
+    );
+    fake.data().rows.remove("own-id");
+    fake.end_subscriptions();
+    assert_eq!(until_synced(&mut watch).await, ["D w 2"]);
+}

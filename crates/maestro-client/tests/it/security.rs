@@ -8,6 +8,7 @@ use testkit::certs::Ca;
 use crate::{
     DEADLINE, config,
     fake::{self, Fake},
+    watching::next,
     work,
 };
 
@@ -70,6 +71,37 @@ async fn a_rotated_token_file_is_followed() {
     std::fs::remove_file(&path).unwrap();
     let error = client.works("c1").get("w").await.unwrap_err().to_string();
     assert!(error.contains("read token file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_read_again_at_once() {
+    let fake = Fake::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let rotate = |token: &str| {
+        std::fs::write(&path, token).unwrap();
+        fake.data().token = Some(token.to_owned());
+    };
+    rotate("one");
+    let client = Client::new(Config {
+        token: Some(Token::File(path.clone())),
+        allow_plaintext_token: true,
+        ..config(&fake)
+    })
+    .unwrap();
+    let works = client.works("c1");
+    works.create(&work("w", "1")).await.unwrap();
+    rotate("two");
+    works.create(&work("x", "1")).await.unwrap();
+    rotate("three");
+    works.get("w").await.unwrap();
+    rotate("four");
+    let mut watch = works.watch(WatchOptions {
+        name: Some("w".into()),
+        ..WatchOptions::default()
+    });
+    assert_eq!(next(&mut watch).await, "interrupted");
+    assert_eq!(next(&mut watch).await, "A w 1");
 }
 
 fn server_tls(ca: &Ca, folder: &Path, client_ca: bool) -> service_runtime::tls::Files {

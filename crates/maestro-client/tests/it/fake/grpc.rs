@@ -14,7 +14,7 @@ use event_wire::{
     },
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Data};
@@ -61,17 +61,20 @@ impl CloudEventService for Service {
             .metadata()
             .get("authorization")
             .map(|value| value.to_str().unwrap().to_owned());
-        let mut data = self.data.lock().unwrap();
-        if !data.allowed(header.as_deref()) {
-            return Err(Status::unknown("token not authenticated"));
-        }
-        if !data.refusals.is_empty() {
-            return Err(data.refusals.remove(0));
-        }
-        let (sender, receiver) = mpsc::channel(1000);
-        data.subscriptions += 1;
-        data.subscribers
-            .push((request.into_inner().source, sender.clone()));
+        let (sender, mut receiver) = mpsc::channel(1000);
+        let late = {
+            let mut data = self.data.lock().unwrap();
+            if !data.allowed(header.as_deref()) {
+                return Err(Status::unknown("token not authenticated"));
+            }
+            if !data.refusals.is_empty() {
+                return Err(data.refusals.remove(0));
+            }
+            data.subscriptions += 1;
+            data.subscribers
+                .push((request.into_inner().source, sender.clone()));
+            data.late_answers
+        };
         if let Some(interval) = self.heartbeat {
             tokio::spawn(async move {
                 loop {
@@ -85,6 +88,12 @@ impl CloudEventService for Service {
                     }
                 }
             });
+        }
+        if late {
+            let first = tokio_stream::iter(receiver.recv().await);
+            return Ok(Response::new(Box::pin(
+                first.chain(ReceiverStream::new(receiver)),
+            )));
         }
         let mut response: Response<Self::SubscribeStream> =
             Response::new(Box::pin(ReceiverStream::new(receiver)));

@@ -47,6 +47,8 @@ pub struct Data {
     pub failures: Vec<(Status, bool)>,
     /// What the next subscriptions are answered with.
     pub refusals: Vec<Status>,
+    /// Subscriptions are answered with their first message, as upstream's server did before 2026-06-23.
+    pub late_answers: bool,
     /// The only token that is taken.
     pub token: Option<String>,
     /// Totals of the next lists, as servers tell them that counted before something was created.
