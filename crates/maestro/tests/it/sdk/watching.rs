@@ -154,7 +154,7 @@ async fn f44_nothing_is_missed_over_connections_that_are_cut(database: Database)
         tokio::spawn(async move {
             let mut cuts = 0;
             while !ended.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(700)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 line.cut();
                 cuts += 1;
             }
