@@ -2,12 +2,12 @@
 //! executor away, so what was sent or reported is remembered, and a report is asked for where nothing is.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use event_wire::{Stamp, codec::source, payload::StatusHash};
+use lru::LruCache;
 use manifestwork::{Executor, ManifestWork};
 
 use crate::{
@@ -20,80 +20,52 @@ const MAX_REMEMBERED: usize = 10_000;
 /// How long a report may take.
 const REPORT_WAIT: Duration = Duration::from_secs(5);
 
-/// What is known about executors. Who was seen longest ago makes room.
-#[derive(Default)]
+/// What is known about executors: by resource id the version, and its executor or that it has none. Who was seen longest ago
+/// makes room.
 pub(crate) struct Executors {
     known: Mutex<Known>,
 }
 
-#[derive(Default)]
-struct Known {
-    by_id: HashMap<String, Seen>,
-    /// Ids in the order in which they were seen last.
-    order: BTreeMap<u64, String>,
-    next: u64,
-}
-
-/// The executor of one version of a work, or that it has none.
-struct Seen {
-    version: i64,
-    executor: Option<Executor>,
-    /// Its place in the order.
-    place: u64,
-}
+type Known = LruCache<String, (i64, Option<Executor>)>;
 
 // === impl Executors ===
+
+impl Default for Executors {
+    fn default() -> Self {
+        Self {
+            // One with a bound would take all of its room at once.
+            known: Mutex::new(LruCache::unbounded()),
+        }
+    }
+}
 
 impl Executors {
     /// A version of a work was sent or seen as a whole.
     pub(crate) fn remember(&self, work: &ManifestWork, version: i64) {
-        self.lock()
-            .remember(&work.metadata.uid, version, work.spec.executor.clone());
+        let mut known = self.lock();
+        known.put(
+            work.metadata.uid.clone(),
+            (version, work.spec.executor.clone()),
+        );
+        if known.len() > MAX_REMEMBERED {
+            known.pop_lru();
+        }
     }
 
     /// A work has ended, or nobody knows which version it has: the next life of its id begins with version 1 again.
     pub(crate) fn forget(&self, id: &str) {
-        self.lock().forget(id);
+        self.lock().pop(id);
     }
 
     /// The executor of a work at its version; none if that version was never seen.
     pub(crate) fn of(&self, work: &ManifestWork) -> Option<Option<Executor>> {
         let known = self.lock();
-        let seen = known.by_id.get(&work.metadata.uid)?;
-        (seen.version == work.metadata.generation).then(|| seen.executor.clone())
+        let (version, executor) = known.peek(&work.metadata.uid)?;
+        (*version == work.metadata.generation).then(|| executor.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Known ===
-
-impl Known {
-    fn remember(&mut self, id: &str, version: i64, executor: Option<Executor>) {
-        self.forget(id);
-        while self.by_id.len() >= MAX_REMEMBERED {
-            let Some((_, oldest)) = self.order.pop_first() else {
-                break;
-            };
-            self.by_id.remove(&oldest);
-        }
-        let place = self.next;
-        self.next += 1;
-        self.order.insert(place, id.to_owned());
-        let seen = Seen {
-            version,
-            executor,
-            place,
-        };
-        self.by_id.insert(id.to_owned(), seen);
-    }
-
-    fn forget(&mut self, id: &str) {
-        if let Some(seen) = self.by_id.remove(id) {
-            self.order.remove(&seen.place);
-        }
     }
 }
 
@@ -152,8 +124,6 @@ mod tests {
         executors.forget("id-2");
         executors.remember(&work(MAX_REMEMBERED + 1), 1);
         assert!(!known(2) && known(3), "there was room");
-        let held = executors.lock();
-        assert_eq!(held.by_id.len(), MAX_REMEMBERED);
-        assert_eq!(held.order.len(), MAX_REMEMBERED);
+        assert_eq!(executors.lock().len(), MAX_REMEMBERED);
     }
 }
