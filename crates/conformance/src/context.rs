@@ -165,6 +165,13 @@ impl Context {
         })
     }
 
+    /// Where sources write while agents are here: the other replica, which this one then has to hear of, or this one if it is the only
+    /// one.
+    #[must_use]
+    pub fn elsewhere(&self) -> Self {
+        self.other().unwrap_or_else(|_| self.clone())
+    }
+
     /// The doors that it uses.
     #[must_use]
     pub fn doors(&self) -> &Doors {

@@ -117,8 +117,7 @@ async fn f22_terminated_listen_sessions_lose_nothing(c: Context) -> Verdict {
         where datname = current_database() and pid <> pg_backend_pid() and state = 'idle'";
     let database = c.database().await?;
     let cluster = c.cluster().await?;
-    // With a second replica, what one writes the other has to hear of.
-    let writer = c.other().unwrap_or_else(|_| c.clone());
+    let writer = c.elsewhere();
     let source = writer.source().await?;
     let watcher = writer.watcher(source.id()).await?;
     let puppet = c.puppet(&cluster, Behaviour::default()).await?;

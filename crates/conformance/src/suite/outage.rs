@@ -32,8 +32,7 @@ pub(super) fn tests() -> Vec<Test> {
 async fn f22_a_database_that_pauses_loses_nothing(c: Context) -> Verdict {
     let database = c.database().await?;
     let cluster = c.cluster().await?;
-    // With a second replica, what one writes the other has to hear of.
-    let writer = c.other().unwrap_or_else(|_| c.clone());
+    let writer = c.elsewhere();
     let source = writer.source().await?;
     let watcher = writer.watcher(source.id()).await?;
     let puppet = c.puppet(&cluster, Behaviour::default()).await?;

@@ -108,6 +108,18 @@ fn spec(id: &str, cluster: &str, version: i64, content: &str) -> Spec {
     }
 }
 
+/// An operator's word that a cluster has ended, whatever lives there.
+fn forced(doomed: &Consumer) -> Forced {
+    Forced {
+        id: doomed.id.clone(),
+        cluster: doomed.name.clone(),
+        reason: "burnt".into(),
+        who: "me".into(),
+        include_live: true,
+        first: true,
+    }
+}
+
 fn create(id: &str, cluster: &str) -> Operation {
     Operation::Create(spec(id, cluster, 0, "first"))
 }
@@ -729,12 +741,8 @@ async fn a_consumer_ends_by_force(store: Arc<dyn Store>) {
     done(&*store, report("r0", "c1", 1, 7, false)).await;
     done(&*store, delete("r1")).await;
     let mut forced = Forced {
-        id: doomed.id.clone(),
-        cluster: doomed.name.clone(),
-        reason: "burnt".into(),
-        who: "me".into(),
         include_live: false,
-        first: true,
+        ..forced(&doomed)
     };
     assert_eq!(
         store.force_remove(&forced).await.unwrap(),
@@ -788,14 +796,7 @@ async fn f6_a_large_cluster_ends_in_portions(store: Arc<dyn Store>) {
     register(&*store, "c2").await;
     let creates = (0..WORKS).map(|number| create(&format!("r{number:03}"), "c1"));
     apply(&*store, creates.collect()).await;
-    let mut forced = Forced {
-        id: doomed.id.clone(),
-        cluster: doomed.name.clone(),
-        reason: "burnt".into(),
-        who: "me".into(),
-        include_live: true,
-        first: true,
-    };
+    let mut forced = forced(&doomed);
     let mut gone = BTreeSet::new();
     let mut note = |changes: Vec<Change>| {
         for change in changes {
@@ -899,14 +900,7 @@ async fn f6_large_statuses_end_in_smaller_portions(store: Arc<dyn Store>) {
             .set_json(&json!({"conditions": [], "large": "x".repeat(1024 * 1024)}));
         done(&*store, Operation::Status(status)).await;
     }
-    let forced = Forced {
-        id: doomed.id.clone(),
-        cluster: doomed.name.clone(),
-        reason: "burnt".into(),
-        who: "me".into(),
-        include_live: true,
-        first: true,
-    };
+    let forced = forced(&doomed);
     let mut gone = 0;
     let resources = loop {
         let (changes, resources) = match store.force_remove(&forced).await.unwrap() {
