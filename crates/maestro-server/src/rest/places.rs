@@ -26,6 +26,8 @@ const OBJECTS: u32 = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes handed over at once: however slowly somebody reads, it is seen that he does.
 pub(super) const SLICE: usize = 64 * 1024;
+/// Slices that wait for the connection. With one alone, the two who write and send wait for each other: a list takes a third longer.
+const SLICES: usize = 4;
 /// A reader that takes less than a slice in this time loses its place to an answer that waits for one.
 const PACE: Duration = Duration::from_secs(5);
 
@@ -136,7 +138,7 @@ impl Room {
 impl Outlet {
     /// The two ends of an answer.
     pub(super) fn new(place: Place) -> (Self, Body) {
-        let (sender, parts) = mpsc::channel(1);
+        let (sender, parts) = mpsc::channel(SLICES);
         let outlet = Self {
             place,
             parts: sender,
@@ -240,7 +242,8 @@ mod tests {
         let mut lists = Vec::new();
         for _ in 0..LISTS {
             let (outlet, body) = Outlet::new(places.bundles().await.unwrap());
-            let writing = tokio::spawn(async move { outlet.send(vec![0; 3 * SLICE]).await });
+            let writing =
+                tokio::spawn(async move { outlet.send(vec![0; (SLICES + 2) * SLICE]).await });
             lists.push((writing, body));
         }
         tokio::time::sleep(PACE * 100).await;
