@@ -50,28 +50,44 @@ impl Operator {
 
 /// Times become `TIME`, as in both forms of output.
 fn timeless(text: &str) -> String {
-    let mut words = Vec::new();
-    for line in text.split_inclusive('\n') {
-        let mut line = line.to_owned();
-        while let Some(start) = line.find("20") {
-            let rest = &line[start..];
-            let bytes = rest.as_bytes();
-            let is_time = bytes.len() >= 19
-                && bytes[4] == b'-'
-                && bytes[7] == b'-'
-                && bytes[13] == b':'
-                && bytes[16] == b':';
-            if !is_time {
-                break;
-            }
-            let more = rest[19..]
-                .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == 'Z'))
-                .unwrap_or(rest.len() - 19);
-            line.replace_range(start..start + 19 + more, "TIME");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        if is_time(rest) {
+            out.push_str("TIME");
+            rest = rest[TIME.len()..]
+                .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | 'Z'));
+        } else {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
         }
-        words.push(line);
     }
-    words.concat()
+    out
+}
+
+/// The shape of a time: `d` is a digit, `_` what stands between day and hour.
+const TIME: &str = "dddd-dd-dd_dd:dd:dd";
+
+fn is_time(text: &str) -> bool {
+    text.len() >= TIME.len()
+        && text
+            .bytes()
+            .zip(TIME.bytes())
+            .all(|(byte, shape)| match shape {
+                b'd' => byte.is_ascii_digit(),
+                b'_' => matches!(byte, b' ' | b'T'),
+                other => byte == other,
+            })
+}
+
+#[test]
+fn an_id_is_not_a_time() {
+    let id = "ab602f6b-d550-494f-956c-7b75d4205e24";
+    assert_eq!(
+        timeless(&format!("{id} 2026-12-01 05:22:23\n")),
+        format!("{id} TIME\n")
+    );
+    assert_eq!(timeless("\"2026-12-01T05:22:23.25Z\"é"), "\"TIME\"é");
 }
 
 #[tokio::test]
