@@ -46,9 +46,13 @@ const WRITE_CONNECTIONS: usize = 6;
 /// Connections for reads, at most; reads never wait for writes.
 const READ_CONNECTIONS: usize = 16;
 
+/// PostgreSQL compiles a plan that seems dear to machine code each time that it runs: a tenth of a second or more before the
+/// first row, which no statement of ours is worth.
+const UNCOMPILED: &str = "set jit = off";
+
 /// All statements but those of searches know an index. Without this, plans that were made while a table was new scan it
-/// until it is analyzed.
-const BY_INDEX: &str = "set enable_seqscan = off";
+/// until it is analyzed. Where there is no index after all, the plan seems as dear as can be, and would be compiled.
+const BY_INDEX: &str = "set jit = off; set enable_seqscan = off";
 
 /// Consumers and resources in PostgreSQL.
 pub struct Postgres {
@@ -112,7 +116,8 @@ impl Postgres {
         let searches = (reads / 4).max(1);
         let known = config.clone().on_connect(BY_INDEX);
         let writes = Pool::connect(&known.clone().pool_size(writes))?;
-        let searching = Pool::connect(&config.clone().pool_size(searches))?;
+        let searching = config.clone().on_connect(UNCOMPILED);
+        let searching = Pool::connect(&searching.pool_size(searches))?;
         let reads = Pool::connect(&known.pool_size(reads.saturating_sub(searches)))?;
         loop {
             writes
@@ -474,5 +479,35 @@ impl Facts for Postgres {
 
     async fn gauges(&self) -> Result<Gauges, Error> {
         self.read(async |client| facts::gauges(client).await).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I7: statements that run every few seconds were compiled each time, and those beside them waited for it.
+    #[tokio::test]
+    async fn no_statement_is_compiled() {
+        let server = testkit::postgres::Server::shared().await.unwrap();
+        let database = server.database().await.unwrap();
+        let config = Config::from_url(&database.url()).unwrap();
+        let store = Postgres::open(&config, 8, "test", Duration::from_secs(5))
+            .await
+            .unwrap();
+        for (pool, by_index) in [
+            (&store.writes, true),
+            (&store.reads, true),
+            (&store.searches, false),
+        ] {
+            let client = pool.get().await.unwrap();
+            let setting = async |name: &str| -> String {
+                let sql = format!("show {name}");
+                client.query_one(&sql, &[]).await.unwrap().get(0)
+            };
+            assert_eq!(setting("jit").await, "off");
+            let scans = if by_index { "off" } else { "on" };
+            assert_eq!(setting("enable_seqscan").await, scans);
+        }
     }
 }
