@@ -105,6 +105,44 @@ async fn a_resync_that_reaches_another_server_is_answered() {
     assert_eq!(number(&db, "select count(*) from resyncs").await, 1);
 }
 
+/// I7: every 30 s, and after each lost listener, the tables are read for what no notification told. That may take long, and
+/// what is told meanwhile doesn't wait for it.
+#[tokio::test]
+async fn i7_a_look_at_the_tables_holds_no_notification_up() {
+    let config = postgres().await;
+    let (one, two) = (replica("one", &config).await, replica("two", &config).await);
+    one.cluster("c1").await;
+    let source = one.source("s1").await;
+    let mut specs = two.agent("c1").await.join(&[]).await;
+    let (holder, db) = (session(&config).await, session(&config).await);
+    // Of all that a look reads, only this table has nothing to do with specs.
+    holder
+        .batch_execute("begin; lock table resyncs in access exclusive mode")
+        .await
+        .unwrap();
+    db.batch_execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where datname = current_database() and query like 'listen%'",
+    )
+    .await
+    .unwrap();
+    testkit::eventually("both servers to look", DEADLINE, async || {
+        let looking = "select count(*) from pg_stat_activity where datname = current_database() \
+            and wait_event_type = 'Lock' and query like '%from resyncs%'";
+        (number(&db, looking).await >= 2).then_some(())
+    })
+    .await;
+    let started = Instant::now();
+    source
+        .create("r1", "c1", &bundle(&[config_map("a")]))
+        .await
+        .unwrap();
+    assert_eq!(specs.next().await.id, "r1");
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    holder.batch_execute("commit").await.unwrap();
+}
+
 /// F22: the word isn't lost with the connection that listens.
 #[tokio::test]
 async fn f22_a_resync_survives_a_lost_listener() {
