@@ -28,7 +28,8 @@ pub enum Notice {
 const QUEUE: usize = 4096;
 /// The longest time without a [`Notice::Resync`].
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
-/// A quiet connection is asked for a sign of life this often.
+/// A quiet connection is asked for a sign of life this often: it is told again what to listen to, so that the list of sessions
+/// shows what it is for.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// A sign of life that takes longer means that the connection is dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,7 +137,7 @@ impl Listener<'_> {
                 }
                 _ = resync.tick() => self.missed = true,
                 _ = ping.tick(), if running.is_none() => {
-                    running = Some(Box::pin(tokio::time::timeout(PING_TIMEOUT, client.batch_execute("select 1"))));
+                    running = Some(Box::pin(tokio::time::timeout(PING_TIMEOUT, client.batch_execute(statement))));
                 }
                 permit = self.sender.reserve(), if self.missed && self.listening => {
                     let Ok(permit) = permit else { return Ok(()) };
