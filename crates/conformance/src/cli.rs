@@ -43,6 +43,9 @@ pub struct Args {
     /// Port for agents of the second replica.
     #[arg(long, value_name = "HOST:PORT", requires = "rest_2")]
     agent_grpc_2: Option<String>,
+    /// Port for sources of a third replica: statuses have to reach it, too.
+    #[arg(long, value_name = "HOST:PORT", requires = "rest_2")]
+    source_grpc_3: Option<String>,
     /// Health endpoint of the server.
     #[arg(long, value_name = "URL")]
     health: Option<String>,
@@ -219,6 +222,7 @@ impl Args {
         Some(Target {
             first: doors(&self.rest, &self.source_grpc, &self.agent_grpc)?,
             second: doors(&self.rest_2, &self.source_grpc_2, &self.agent_grpc_2),
+            third: self.source_grpc_3.clone(),
             health: self.health.clone(),
             database: self.database_url.clone(),
             pid: self.server_pid,

@@ -35,6 +35,8 @@ pub struct Target {
     pub first: Doors,
     /// A second replica on the same database.
     pub second: Option<Doors>,
+    /// Where a third one listens for sources, `host:port`.
+    pub third: Option<String>,
     /// Health endpoint of the server, `http://host:port`.
     pub health: Option<String>,
     /// Its PostgreSQL database.
@@ -163,6 +165,17 @@ impl Context {
             doors,
             ..self.clone()
         })
+    }
+
+    /// A source of that id at the third replica, if there is one.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn third_source_as(&self, id: &str) -> Result<Option<Source>, Error> {
+        match &self.target.third {
+            Some(address) => Ok(Some(Source::connect(address, id, &self.stage).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Where sources write while agents are here: the other replica, which this one then has to hear of, or this one if it is the only

@@ -100,6 +100,7 @@ fn target(target: &Target) -> Value {
     json!({
         "server": doors(&target.first),
         "replica": target.second.as_ref().map(doors),
+        "thirdReplicaSourceGrpc": target.third,
         "health": target.health.as_deref().map(without_user),
         "database": target.database.is_some(),
         "serverPid": target.pid,

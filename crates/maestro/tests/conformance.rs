@@ -1,5 +1,5 @@
-//! The suite `conformance` judges this binary as it judges any other server: on SQLite, on PostgreSQL, as two replicas
-//! on one PostgreSQL database, and behind TLS and tokens. `docs/conformance.md` explains it.
+//! The suite `conformance` judges this binary as it judges any other server: on SQLite, on PostgreSQL, as three
+//! replicas on one PostgreSQL database, and behind TLS and tokens. `docs/conformance.md` explains it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -127,6 +127,7 @@ async fn judge(servers: &[Server], database: Option<String>, tests: Vec<Test>) {
     let target = Target {
         first: first.doors(),
         second: others.first().map(Server::doors),
+        third: others.get(1).map(|server| server.address("grpc")),
         health: Some(format!("http://{}", first.address("health"))),
         database,
         pid: Some(first.process.id()),
@@ -179,7 +180,7 @@ async fn on_postgres() {
         .unwrap()
         .url();
     let server = Server::start(folder.path(), "one", &url).await;
-    // What depends on the database; the rest is judged with two replicas.
+    // What depends on the database; the rest is judged with replicas.
     let storage = [
         Group::Deletes,
         Group::Delivery,
@@ -193,7 +194,7 @@ async fn on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_two_replicas_on_postgres() {
+async fn as_replicas_on_postgres() {
     let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let url = testkit::postgres::Server::shared()
@@ -205,7 +206,8 @@ async fn as_two_replicas_on_postgres() {
         .url();
     let one = Server::start(folder.path(), "one", &url).await;
     let two = Server::start(folder.path(), "two", &url).await;
-    judge(&[one, two], Some(url), suite::all()).await;
+    let third = Server::start(folder.path(), "three", &url).await;
+    judge(&[one, two, third], Some(url), suite::all()).await;
 }
 
 /// The agent port wants a certificate, the source port and REST want a token, and all of them are named otherwise than
@@ -261,6 +263,7 @@ async fn behind_tls_and_tokens() {
             agent: named("broker"),
         },
         second: None,
+        third: None,
         health: Some(format!("http://{}", server.address("health"))),
         database: None,
         pid: Some(server.process.id()),
