@@ -27,6 +27,16 @@ async fn number(db: &tokio_postgres::Client, sql: &str) -> i64 {
     db.query_one(sql, &[]).await.unwrap().get(0)
 }
 
+/// Servers that lose their listener look at the tables at once.
+async fn end_listeners(db: &tokio_postgres::Client) {
+    db.batch_execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where datname = current_database() and query like 'listen%'",
+    )
+    .await
+    .unwrap();
+}
+
 /// What a Go server stores for a new resource.
 async fn go_inserts(db: &tokio_postgres::Client, id: &str, cluster: &str, event: Option<&str>) {
     let payload = json!({"specversion": "1.0", "id": format!("e-{id}"), "source": "s1",
@@ -120,12 +130,7 @@ async fn i7_a_look_at_the_tables_holds_no_notification_up() {
         .batch_execute("begin; lock table resyncs in access exclusive mode")
         .await
         .unwrap();
-    db.batch_execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity \
-         where datname = current_database() and query like 'listen%'",
-    )
-    .await
-    .unwrap();
+    end_listeners(&db).await;
     testkit::eventually("both servers to look", DEADLINE, async || {
         let looking = "select count(*) from pg_stat_activity where datname = current_database() \
             and wait_event_type = 'Lock' and query like '%from resyncs%'";
@@ -482,7 +487,7 @@ async fn events_are_closed_for_go_servers_and_seen_status_events_are_noted() {
         "the other server's agent may be meant"
     );
 
-    // Status events, our own and others', are noted as seen by this server.
+    // Status events, our own and others', are noted as seen by this server when it looks at the tables.
     for spec in came.values() {
         agent.applied(spec).await.unwrap();
     }
@@ -493,6 +498,7 @@ async fn events_are_closed_for_go_servers_and_seen_status_events_are_noted() {
     )
     .await
     .unwrap();
+    end_listeners(&db).await;
     testkit::eventually("status events to be noted", DEADLINE, async || {
         let unseen = "select count(*) from status_events s where not exists ( \
             select from event_instances n where n.event_id = s.id and n.instance_id = 'ours')";

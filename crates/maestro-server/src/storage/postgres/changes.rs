@@ -4,7 +4,7 @@
 mod look;
 mod queries;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,6 @@ pub(super) fn watch(
         changes,
         listening,
         missed: Notify::new(),
-        noting: tokio::sync::Mutex::new(()),
     };
     tokio::spawn(async move {
         tokio::select! {
@@ -70,8 +69,6 @@ struct Watcher {
     listening: Arc<AtomicBool>,
     /// Some notifications may have been missed.
     missed: Notify,
-    /// Held while it is noted what was seen, so that nothing is noted twice.
-    noting: tokio::sync::Mutex<()>,
 }
 
 /// Why something was not passed on.
@@ -124,11 +121,6 @@ impl Watcher {
             }
             while let Err(stop) = self.tell(&hints).await {
                 stop.pause().await?;
-            }
-            let mut seen = hints.status_events;
-            seen.extend(hints.own_status_events);
-            if !seen.is_empty() {
-                self.note_seen(&seen, None).await;
             }
         }
         Some(())
@@ -186,23 +178,6 @@ impl Watcher {
         Ok(())
     }
 
-    /// Notes that this server has seen these status events and those of the last time, while a Go server asks for that.
-    async fn note_seen(&self, ids: &[String], since: Option<Duration>) {
-        if !self.instance.go.load(Ordering::Relaxed) {
-            return;
-        }
-        let _turn = self.noting.lock().await;
-        let noted = async {
-            let client = self.reads.get().await?;
-            self.reads
-                .bounded(queries::note_seen(&client, ids, since, &self.instance))
-                .await
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, "Can't note which status events were seen; they are kept for longer.");
-        }
-    }
-
     fn passed(&self) -> MutexGuard<'_, Lately> {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,7 +190,6 @@ struct Hints {
     missed: bool,
     events: Vec<String>,
     status_events: Vec<String>,
-    own_status_events: Vec<String>,
     /// What agents told other servers.
     words: Found,
 }
@@ -233,12 +207,13 @@ impl Hints {
                     continue;
                 }
             };
-            let own = instance.wrote(&payload);
+            if instance.wrote(&payload) {
+                continue;
+            }
             match channel.as_str() {
-                EVENTS if !own => hints.events.push(payload),
-                STATUS_EVENTS if own => hints.own_status_events.push(payload),
+                EVENTS => hints.events.push(payload),
                 STATUS_EVENTS => hints.status_events.push(payload),
-                resyncs::CHANNEL if !own => {
+                resyncs::CHANNEL => {
                     if let Some((id, cluster)) = payload.split_once(' ') {
                         let news = News::Resync(cluster.into());
                         hints.words.push((id.to_owned(), news));

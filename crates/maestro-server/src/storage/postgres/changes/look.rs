@@ -34,7 +34,7 @@ async fn look(watcher: &Watcher, horizon: &mut Horizon) -> Result<(), Stop> {
         watcher.look_up(&[], group).await?;
     }
     watcher.pass_on(overlooked.words).await?;
-    watcher.note_seen(&[], Some(attempt.since)).await;
+    note_seen(watcher, attempt.since).await;
     horizon.caught_up(&attempt);
     watcher.listening.store(true, Ordering::Relaxed);
     Ok(())
@@ -63,4 +63,19 @@ async fn overlooked(watcher: &Watcher, since: Duration) -> Result<Overlooked, Er
             })
         })
         .await
+}
+
+/// Notes that this server has seen the status events of the last time, while a Go server asks for that.
+async fn note_seen(watcher: &Watcher, since: Duration) {
+    if !watcher.instance.go.load(Ordering::Relaxed) {
+        return;
+    }
+    let noted = async {
+        let client = watcher.reads.get().await?;
+        let noting = queries::note_seen(&client, since.as_secs_f64(), &watcher.instance);
+        watcher.reads.bounded(noting).await
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "Can't note which status events were seen; they are kept for longer.");
+    }
 }

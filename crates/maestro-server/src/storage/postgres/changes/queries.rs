@@ -1,7 +1,5 @@
 //! The statements by which changes of others are found.
 
-use std::time::Duration;
-
 use sql_store::postgres::Client;
 use tokio_stream::StreamExt as _;
 
@@ -127,27 +125,19 @@ pub(super) async fn statuses(
     Ok(())
 }
 
-/// Notes that this server has seen these status events, and those of the last time. A Go server keeps status events until
-/// every server that is ready has noted that.
-pub(super) async fn note_seen(
-    client: &Client,
-    ids: &[String],
-    since: Option<Duration>,
-    instance: &Instance,
-) -> Result<(), Error> {
-    let age = since.map(|since| since.as_secs_f64());
+/// Notes that this server has seen the status events that aren't older than `age` seconds. A Go server keeps status events
+/// until every server that is ready has noted that.
+pub(super) async fn note_seen(client: &Client, age: f64, instance: &Instance) -> Result<(), Error> {
     let statement = client
         .prepare_cached(concat!(
             "insert into event_instances (event_id, instance_id) \
              select s.id, i.id from status_events s, server_instances i \
-             where (s.id = any($1) or s.created_at >= now() - $2::float8 * interval '1 second') and i.id = $3 \
+             where s.created_at >= now() - $1::float8 * interval '1 second' and i.id = $2 \
                  and not exists (select from event_instances n where n.event_id = s.id and n.instance_id = i.id) \
                  and ",
             go_is_here!()
         ))
         .await?;
-    client
-        .execute(&statement, &[&ids, &age, &instance.name])
-        .await?;
+    client.execute(&statement, &[&age, &instance.name]).await?;
     Ok(())
 }
