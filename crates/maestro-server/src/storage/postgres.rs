@@ -492,9 +492,8 @@ mod tests {
         let server = testkit::postgres::Server::shared().await.unwrap();
         let database = server.database().await.unwrap();
         let config = Config::from_url(&database.url()).unwrap();
-        let store = Postgres::open(&config, 8, "test", Duration::from_secs(5))
-            .await
-            .unwrap();
+        let opened = Box::pin(Postgres::open(&config, 8, "test", Duration::from_secs(5))).await;
+        let store = opened.unwrap();
         for (pool, by_index) in [
             (&store.writes, true),
             (&store.reads, true),
